@@ -1,0 +1,71 @@
+"""What `churn demo` does: simulate, train, promote, score, in the workspace `demo` and nowhere else."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+
+from churn.cli.common import Report, registry_of
+from churn.cli.models import publish_model
+from churn.data import demo
+from churn.data.quality import conform
+from churn.data.schema import Schema
+from churn.errors import WorkspaceMixed
+from churn.model.store import open_store
+from churn.score import batch
+from churn.score.outcomes import import_outcomes
+from churn.score.publish import publish
+from churn.settings import DEMO, Settings
+
+_SCORED = 3  # the last snapshots, whose outcomes are open: none of their rows is trained on
+_DATE = "snapshot_date"
+_WHO = "churn demo"
+
+
+def build(settings: Settings, report: Report) -> str:
+    """Make what is missing of the demo and say in a sentence what there is. At once where all is there already.
+
+    Raises
+    ------
+    WorkspaceMixed: the settings are another workspace's.
+    """
+    from churn.learn import promotion, training
+
+    if not settings.simulated:
+        raise WorkspaceMixed(f"the demo belongs in the workspace '{DEMO}', not in '{settings.workspace}'")
+    report("Simulating customers", 0, 0)
+    written = demo.write(settings.path("data"))
+    registry, store = registry_of(settings), open_store(settings)
+    pointer = registry.pointer()
+    if not written.fresh and pointer is not None and pointer.scoring is not None and len(registry.scorings()) >= _SCORED:
+        return f"The demo is there: model {pointer.model}, scoring {pointer.scoring}. Open it with: churn --workspace {DEMO} app"
+    schema = demo.schema()
+    snapshots = pl.read_parquet(written.snapshots)
+    if pointer is None or written.fresh:
+        # quarters that do not overlap: months in between say little more and cost three times as long
+        labelled = conform(snapshots.filter(pl.col(_DATE).is_in(_quarters(snapshots, schema))), schema, target=True)
+        result = training.train(
+            labelled, schema, settings=settings, trials=2, candidates=("logistic-regression", "lightgbm"), progress=report
+        )
+        version = publish_model(result, registry, settings.simulated, report)
+        again = pointer is not None  # the base is another one: the old model is no measure for the new
+        why = "The simulated base was made anew" if again else "First model"
+        pointer = promotion.promote(
+            version, registry, store, settings, who=_WHO, reason=why, despite_gates=again, progress=report
+        ).pointer
+    import_outcomes(pl.read_parquet(written.outcomes), schema, store)
+    bundle = registry.load_model(pointer.model)
+    contacts = pl.read_parquet(written.contacts)
+    for day in snapshots[_DATE].unique().sort().to_list()[-_SCORED:]:
+        rows = snapshots.filter(pl.col(_DATE) == day).join(contacts, on=schema.key, how="left")
+        scored = batch.score(conform(rows, schema), bundle.model, progress=report)
+        publish(scored, bundle, registry, store, as_of=day, who=_WHO, progress=report)
+    return f"The demo is ready: {scored.rows.height:,} simulated customers. Open it with: churn --workspace {DEMO} app"
+
+
+def _quarters(snapshots: pl.DataFrame, schema: Schema) -> list[date]:
+    """Every third of the snapshots whose outcomes are all known, counted back from the last."""
+    unknown = snapshots.group_by(_DATE).agg(pl.col(schema.target.column).is_null().any())
+    known = unknown.filter(~pl.col(schema.target.column))[_DATE].sort().to_list()
+    return known[::-3]

@@ -1,0 +1,167 @@
+"""`churn score` and `churn outcomes import`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from churn.base.snapshot import RISK
+from churn.cli.common import customers, last_day, out, print_json, progress, real_workspace, registry_of, who
+from churn.data.quality import conform, unknown_levels, without_values
+from churn.data.source import read_table, shown_url
+from churn.errors import NoChampion, PromotionRefused, SettingsError
+from churn.model.registry import Pointer, Registry
+from churn.model.store import open_store
+from churn.score import batch, people
+from churn.score.outcomes import import_outcomes
+from churn.score.publish import publish as publish_scoring
+from churn.understand.explain import Typical
+
+_SHOWN = 10  # refused rows named on screen; --json has all of them
+_NAMED = 5  # customers named as examples
+outcomes = typer.Typer(no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command()(score)
+
+
+def score(
+    context: typer.Context,
+    table: Annotated[str, typer.Argument(help="CSV, Parquet, XLSX, a database URL, or s3://bucket/key.")],
+    to: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write the result: .parquet, .csv or .xlsx.")] = None,
+    reasons: Annotated[int, typer.Option(min=0, max=20, help="How many reasons to give for each customer.")] = 3,
+    publish: Annotated[bool, typer.Option("--publish", help="Put the scored base on the desk and into the log.")] = False,
+    model: Annotated[str | None, typer.Option(help="Version to score with; the champion unless given.")] = None,
+    as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day the rows are about.")] = None,
+    query: Annotated[str | None, typer.Option(help="SQL to run, for a database; sheet name, for XLSX.")] = None,
+    store: Annotated[str | None, typer.Option(help="Store to use: a folder or s3://bucket/prefix.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Give every customer of a table a risk and the reasons that matter most.
+
+    The table is checked against the champion's schema first; if a value breaks it, nothing is scored and every violation is
+    named. With --publish the result becomes what the desk shows, in one step, and its predictions go to the log; doing it
+    twice changes nothing.
+    """
+    if to is None and not publish:
+        raise SettingsError("say where the result goes: --out FILE, --publish, or both")
+    if to is not None:
+        people.check_place(to, table)
+    settings = real_workspace(context, store=store)
+    registry = registry_of(settings)
+    pointer = registry.pointer()
+    version = model or (pointer.model if pointer else None)
+    if version is None:
+        raise NoChampion(
+            f"there is no champion in {open_store(settings).address}; train one: churn train TABLE --schema schema.yaml --promote"
+        )
+    if publish and pointer and version != pointer.model:
+        raise PromotionRefused(
+            f"the desk shows the champion's scorings, and that is {pointer.model}, not {version}; "
+            f"to change both: churn promote {version} --table {shown_url(table)}"
+        )
+    bundle = registry.load_model(version)
+    with progress() as report:
+        report("Reading", 0, 0)
+        raw = read_table(table, query=query, settings=settings)
+        report("Checking", 0, 0)
+        conformed = conform(raw, bundle.schema, target=bundle.schema.target.column in raw.columns)
+        day = as_of.date() if as_of else last_day(conformed, bundle.schema)
+        warnings = [*without_values(conformed, bundle.reference, bundle.schema), *unknown_levels(conformed, bundle.schema)]
+        before = _shown(registry, pointer) if publish else 0
+        scored = batch.score(conformed, bundle.model, reasons, slow_reasons=settings.slow_reasons, progress=report)
+        if scored.behind:
+            warnings.append(
+                f"{customers(scored.behind)} missing from the newest snapshot without having left, as far as is known: "
+                "scored as last seen."
+            )
+        if to is not None:
+            report("Writing", 0, 0)
+            typical = Typical.of(bundle.reference, bundle.schema)
+            people.write(people.scored_for_people(scored, bundle.schema, typical), to)
+        published = (
+            publish_scoring(scored, bundle, registry, open_store(settings), as_of=day, who=who(), progress=report)
+            if publish
+            else None
+        )
+    risk = scored.rows[RISK].to_numpy()
+    if published and published.new and 2 * len(risk) < before:
+        warnings.append(f"The desk showed {customers(before)} before. Were they not meant to go: churn rollback")
+    if as_json:
+        result = {
+            "model": version,
+            "as_of": day,
+            "rows": len(risk),
+            "mean_risk": float(risk.mean()),
+            "gone": scored.gone,
+            "earlier": scored.earlier,
+            "behind": scored.behind,
+            "warnings": warnings,
+        }
+        print_json(
+            {
+                **result,
+                "out": to,
+                "scoring": published.scoring if published else None,
+                "new": published.new if published else None,
+            }
+        )
+        return
+    out.print(f"{customers(len(risk))} scored with model {version}; average risk {float(risk.mean()):.1%}.")
+    if scored.gone or scored.earlier:
+        out.print(f"Left out: {scored.gone:,} who have left already, {scored.earlier:,} earlier rows of the same customers.")
+    if to is not None:
+        out.print(f"Written to {escape(str(to))}.")
+    if published:
+        now = "On the desk now" if published.new else "Already on the desk"
+        out.print(f"{now}: scoring {published.scoring}. Open it with: churn app")
+    for warning in warnings:
+        out.print(escape(warning), style="yellow")
+
+
+def _shown(registry: Registry, pointer: Pointer | None) -> int:
+    """How many customers the desk shows now."""
+    return next((info.rows for info in registry.scorings() if pointer and info.id == pointer.scoring), 0)
+
+
+@outcomes.callback()
+def _outcomes() -> None:
+    """Bring in what became of customers."""
+
+
+@outcomes.command("import")
+def import_(
+    context: typer.Context,
+    table: Annotated[str, typer.Argument(help="Table with the key, the outcome and the day it became known.")],
+    query: Annotated[str | None, typer.Option(help="SQL to run, for a database; sheet name, for XLSX.")] = None,
+    store: Annotated[str | None, typer.Option(help="Store to use: a folder or s3://bucket/prefix.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Record who left and who stayed, and since when that is known. The same file twice changes nothing."""
+    settings = real_workspace(context, store=store)
+    registry = registry_of(settings)
+    pointer = registry.pointer()
+    if pointer is None:
+        raise NoChampion("there is no champion, so nothing says which column is which; train one first: churn train …")
+    schema = registry.load_model(pointer.model).schema
+    report = import_outcomes(read_table(table, query=query, settings=settings), schema, open_store(settings))
+    if as_json:
+        print_json({**asdict(report), "refused": [str(refusal) for refusal in report.refused]})
+    else:
+        known = "Recorded" if report.new else "Already recorded"
+        out.print(f"{known}: {report.accepted:,} outcomes, {report.left:,} of them left.")
+        if report.unknown_keys:
+            out.print(escape(f"{report.unknown_keys:,} were never scored here, such as {', '.join(report.examples[:_NAMED])}."))
+        for refusal in report.refused[:_SHOWN]:
+            out.print(escape(f"Not taken: {refusal}"))
+        if len(report.refused) > _SHOWN:
+            out.print(f"… and {len(report.refused) - _SHOWN:,} more rows were not taken.")
+    if report.refused:
+        raise typer.Exit(1)

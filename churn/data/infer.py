@@ -1,0 +1,419 @@
+"""Draft a schema from a table: every choice is made by a stated rule, shown with its evidence, and can be edited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from pydantic import ValidationError
+
+from churn.data import delimited, derive, labels, leaks, roles, values
+from churn.data.formula import columns as columns_of
+from churn.data.profile import Column, profile
+from churn.data.schema import Action, Contacts, Excluded, Feature, Money, Rule, Schema, Snapshot, Target
+from churn.errors import SchemaError
+
+Floats = npt.NDArray[np.float64]
+
+SEGMENTS = 3
+_LEAST_ROWS, _LEAST_OF_A_CLASS = 50, 10  # fewer rows cannot tell a leak from luck
+_MOSTLY = 0.9  # share of different keys above which repeated ones are mistakes
+_SEGMENT_LEVELS = 8
+_LEAST_GAIN = 0.002  # bits
+_LOOKED_AT = 200_000  # rows drawn to judge leaks, formulas and segments; ranges and levels come from all rows
+
+_EDITABLE = frozenset(
+    {"contract", "plan", "service", "services", "payment", "billing", "charges", "charge", "price", "fee", "security", "backup"}
+    | {"protection", "support", "streaming", "lines", "internet", "phone", "card", "product", "products", "limit", "discount"}
+    | {
+        "package",
+        "subscription",
+        "membership",
+        "paperless",
+        "autopay",
+        "tariff",
+        "tv",
+        "movies",
+        "music",
+        "offer",
+        "cashback",
+        "option",
+    }
+)
+_FIXED = frozenset(
+    {"total", "age", "gender", "sex", "senior", "tenure", "months", "inactive", "average", "change", "ratio", "rate", "score"}
+    | {"income", "salary", "calls", "complaints", "contacts", "last", "since", "usage", "used", "minutes", "balance", "extra"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One thing the draft decided about a column (empty: about the table), and what speaks for it."""
+
+    column: str
+    decision: str
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    schema: Schema
+    decisions: tuple[Decision, ...]
+
+
+def infer(raw: pl.DataFrame, *, key: str, target: str, positive: str | None = None, name: str | None = None) -> Draft:
+    """Draft the schema of a churn table.
+
+    Parameters
+    ----------
+    raw: as `read_table` gives it. key, target: column names. positive: the target's value that means "left"; guessed for
+    yes/no, 1/0 and true/false. name: what the schema is called.
+
+    Raises
+    ------
+    SchemaError: key or target is no column; nothing is left for a model to use. SourceError: a name that cannot be used.
+    DataError: the target has one class or more than two, or its positive value cannot be guessed.
+    """
+    delimited.check_names(raw.columns, "the table")
+    roles.present(raw, key, "key")
+    roles.present(raw, target, "target")
+    if key == target:
+        raise SchemaError(f"column {key!r} cannot be both key and target")
+    draft = _Drafting(raw, key, target)
+    goal = roles.goal(raw[target], positive)
+    draft.say(target, f"target: {goal.target.positive!r} left, {goal.target.negative!r} stayed", goal.evidence)
+    draft.look(goal.left)
+    return draft.finish(goal.target, name)
+
+
+@dataclass
+class _Drafting:
+    """The table, and what has been decided so far; each step adds to it."""
+
+    raw: pl.DataFrame
+    key: str
+    target: str
+    decisions: list[Decision] = field(default_factory=list)
+    excluded: dict[str, Excluded] = field(default_factory=dict)
+    kept: dict[str, Column] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+    formulas: dict[str, derive.Derived] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+    segments: tuple[str, ...] = ()
+    snapshot: Snapshot | None = None
+    horizon: str = ""
+    contacts: Contacts = field(default_factory=Contacts)
+
+    def say(self, column: str, decision: str, evidence: str = "") -> None:
+        self.decisions.append(Decision(column, decision, evidence))
+
+    def exclude(self, column: str, why: str, evidence: str) -> None:
+        self.kept.pop(column, None)
+        self.excluded[column] = Excluded(name=column, why=why, evidence=evidence)
+        self.say(column, f"left out: {why}", evidence)
+
+    # -- looking ---------------------------------------------------------------------------------------------------------
+
+    def look(self, left: Floats) -> None:
+        columns = {name: profile(self.raw[name]) for name in self.raw.columns if name not in (self.key, self.target)}
+        self._snapshot(columns)
+        self._contacts(columns)
+        for name, column in columns.items():
+            if self.snapshot and name == self.snapshot.column:
+                continue
+            if name in self.excluded:
+                continue
+            if column.kind in ("number", "category", "flag"):
+                self.kept[name] = column
+            else:
+                self.exclude(name, column.kind, column.evidence)
+        self._key(columns)
+        labelled = np.flatnonzero(~np.isnan(left))
+        if labelled.size > _LOOKED_AT:
+            labelled = np.sort(np.random.default_rng(0).choice(labelled, _LOOKED_AT, replace=False))
+        rows = pl.Series(labelled)
+        sample = {name: column.values.gather(rows) for name, column in self.kept.items()}
+        self._leaks(sample, left[labelled])
+        self._copies(sample)
+        self._units()
+        self._formulas(sample)
+        self._rules(sample)
+        self._segments(sample, left[labelled])
+
+    def _key(self, columns: Mapping[str, Column]) -> None:
+        text = values.as_text(self.raw[self.key])
+        empty = int(values.blank(text).sum())
+        by = [text.alias("key")]
+        if self.snapshot:
+            by.append(columns[self.snapshot.column].values.alias("snapshot"))
+        repeated = len(text) - pl.DataFrame(by).n_unique()
+        within = " within one snapshot" if self.snapshot else ""
+        problems = [f"{empty:,} rows have none" if empty else "", f"{repeated:,} repeat{within}" if repeated else ""]
+        problem = " and ".join(filter(None, problems))
+        self.say(
+            self.key, "key", f"{problem}: `churn schema check` lists them" if problem else f"one for each of {len(text):,} rows"
+        )
+
+    def _snapshot(self, columns: Mapping[str, Column]) -> None:
+        """A date column makes snapshots if keys repeat in the table, but (hardly) within one date."""
+        keys = values.as_text(self.raw[self.key])
+        if keys.n_unique() > _MOSTLY * len(keys):
+            return
+        for name, column in columns.items():
+            if column.kind == "date" and column.values.dtype == pl.Date and column.values.null_count() == 0:
+                pairs = pl.DataFrame([keys.alias("key"), column.values.alias("date")])
+                if pairs.n_unique() >= 0.99 * pairs.height:
+                    days, self.horizon = _horizon(column.values)
+                    self.snapshot = Snapshot(column=name, horizon_days=days)
+                    evidence = f"keys repeat, but not within one of its {column.distinct} dates"
+                    self.say(name, "snapshot date", f"{evidence}; horizon assumed from their distance: {days} days")
+                    return
+
+    def _contacts(self, columns: Mapping[str, Column]) -> None:
+        found: dict[str, str] = {}
+        for name, column in columns.items():
+            role = roles.contact_role(column)
+            if role and role not in found:
+                found[role] = name
+                why = "identifier" if role == "name" and column.kind in ("identifier", "too many levels") else "contact"
+                said = f"looks like the customers' {roles.CONTACTS[role]} ({column.distinct:,} different values)"
+                self.exclude(name, why, f"{said}; kept for call lists")
+        self.contacts = Contacts(**found)
+
+    def _leaks(self, sample: Mapping[str, pl.Series], left: Floats) -> None:
+        gone = int(left.sum())
+        if left.size < _LEAST_ROWS or min(gone, left.size - gone) < _LEAST_OF_A_CLASS:
+            self.say("", "leaks not looked for", f"{gone} of {left.size} rows left: too few to tell a leak from luck")
+            return
+        for name in list(self.kept):
+            codes, size = _coded(sample[name])
+            strength = leaks.ranking(codes, size, left)
+            suspect = leaks.suspicious_name(name)
+            if strength >= leaks.LEAK or (suspect and strength >= leaks.LEAK_BY_NAME):
+                because = "; its name reads like another model's output or something known only afterwards" if suspect else ""
+                self.exclude(name, "leak", f"alone it ranks leavers with AUC {strength:.2f}{because}")
+
+    def _copies(self, sample: Mapping[str, pl.Series]) -> None:
+        for name, original in derive.find_copies(pl.DataFrame([sample[name].alias(name) for name in self.kept])).items():
+            self.exclude(name, "copy", f"says the same as {original!r} in every row")
+
+    def _units(self) -> None:
+        for name, column in self.kept.items():
+            if column.kind == "number":
+                low, high, whole = _extent(column)
+                unit, evidence = labels.unit(name, low, high, whole=whole)
+                self.units[name] = unit
+                if unit:
+                    self.say(name, f"unit: {unit}", evidence)
+
+    def _formulas(self, sample: Mapping[str, pl.Series]) -> None:
+        numbers = {name: _floats(sample[name]) for name, column in self.kept.items() if column.kind == "number"}
+        if len(numbers) > derive.MOST_COLUMNS:
+            self.say(
+                "", "derived columns not looked for everywhere", f"only the first {derive.MOST_COLUMNS} numbers are compared"
+            )
+        for found in derive.find_formulas(numbers):
+            self.formulas[found.column] = found
+            how = f"explains {found.share:.1%} of its variance; each row keeps its difference" if found.residual else ""
+            self.say(
+                found.column,
+                f"derived: {'about ' if found.residual else ''}{found.formula}",
+                how or f"holds in {found.share:.1%} of {found.rows:,} rows",
+            )
+            parts = {self.units.get(part, "") for part in columns_of(found.formula)}
+            if parts == {"money"} and not self.units.get(found.column) and (" - " in found.formula or " + " in found.formula):
+                self.units[found.column] = "money"
+                self.say(found.column, "unit: money", "the columns it is derived from")
+
+    def _rules(self, sample: Mapping[str, pl.Series]) -> None:
+        levels = pl.DataFrame([sample[name].alias(name) for name, column in self.kept.items() if column.kind != "number"])
+        numbers = {name: _floats(sample[name]) for name, column in self.kept.items() if column.kind == "number"}
+        numbers = {name: column for name, column in numbers.items() if name not in self.formulas}
+        found = derive.find_implications(levels, numbers, {name: labels.words_of(name) for name in levels.columns})
+        self.rules = derive.rules_of(
+            found, {name: self.kept[name].levels for name in levels.columns}, {name: labels.label(name) for name in self.kept}
+        )
+        for implication in found:
+            then = ", ".join(f"{column} = {value}" for column, value in implication.then.items())
+            self.say(
+                implication.column, f"rule: {implication.level} means {then}", f"holds in all {implication.rows:,} such rows"
+            )
+
+    def _segments(self, sample: Mapping[str, pl.Series], left: Floats) -> None:
+        """The columns that tell most about leaving, one after the other given those already taken."""
+        follows = {column for rule in self.rules for column in rule.then} | set(self.formulas)
+        coded: dict[str, tuple[npt.NDArray[np.int64], int]] = {}
+        for name, column in self.kept.items():
+            if name not in follows and (column.kind == "number" or column.distinct <= _SEGMENT_LEVELS):
+                coded[name] = _coded(sample[name], bins=4)
+        taken: list[str] = []
+        cells, size, gain = np.zeros(left.size, dtype=np.int64), 1, 0.0
+        while len(taken) < SEGMENTS and coded and 0 < left.sum() < left.size:
+            gains = {name: leaks.information(cells * n + codes, size * n, left) for name, (codes, n) in coded.items()}
+            best = max(gains, key=lambda name: gains[name])
+            if gains[best] - gain < _LEAST_GAIN:
+                break
+            self.say(best, f"segment {len(taken) + 1}", f"adds {gains[best] - gain:.3f} bits about who leaves")
+            codes, n = coded.pop(best)
+            cells, size, gain = cells * n + codes, size * n, gains[best]
+            taken.append(best)
+        self.segments = tuple(taken)
+
+    # -- putting together ------------------------------------------------------------------------------------------------
+
+    def finish(self, goal: Target, name: str | None) -> Draft:
+        if not self.kept:
+            reasons = "; ".join(f"{item.name}: {item.why}" for item in list(self.excluded.values())[:6])
+            raise SchemaError(f"no column is left for a model to use ({reasons or 'the table has only key and target'})")
+        features = tuple(self._feature(column) for column in self.kept.values())
+        editable = [feature.name for feature in features if feature.editable]
+        self.say("", "editable: " + (", ".join(editable) or "none"), "names of what the company can change; edit freely")
+        try:
+            schema = Schema(
+                name=name or "Customers",
+                key=self.key,
+                target=goal,
+                snapshot=self.snapshot,
+                horizon=self.horizon,
+                currency=self._currency(),
+                money=self._money(),
+                contacts=self.contacts,
+                features=features,
+                excluded=tuple(self.excluded.values()),
+                rules=self.rules,
+                actions=self._actions(features),
+                segments=self.segments,
+            )
+        except ValidationError as error:
+            problem = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+            raise SchemaError(f"no schema can be made of this table: {problem}") from error
+        return Draft(schema, self._in_order())
+
+    def _in_order(self) -> tuple[Decision, ...]:
+        """Key and target first, then the columns as in the table, what each is before what follows; the whole table last."""
+        order = {column: place for place, column in enumerate(self.raw.columns)} | {self.key: -2, self.target: -1}
+        kinds = ("key", "target", "number", "category", "flag", "left out", "snapshot")
+        return tuple(
+            sorted(
+                self.decisions,
+                key=lambda item: (order.get(item.column, len(order)), not item.decision.startswith(kinds)),
+            )
+        )
+
+    def _feature(self, column: Column) -> Feature:
+        words = set(labels.words_of(column.name))
+        editable = bool(words & _EDITABLE) and not words & _FIXED and column.name not in self.formulas
+        shown = f"missing is spelt {', '.join(map(repr, column.missing))}" if column.missing else ""
+        if column.kind != "number":
+            kind = "flag" if column.kind == "flag" else "category"
+            self.say(column.name, kind, "; ".join(filter(None, (f"{column.distinct} levels", shown))))
+            return Feature(
+                name=column.name,
+                kind=kind,
+                label=labels.label(column.name),
+                levels=labels.levels(column.name, column.levels),
+                missing=column.missing,
+                editable=editable,
+            )
+        low, high, whole = _extent(column)
+        unit = self.units.get(column.name, "")
+        derived = self.formulas.get(column.name)
+        odd = f"{len(column.odd):,} cells are no number, such as row {column.odd[0] + 1}" if column.odd else ""
+        spelt = (
+            f"{column.spelt:,} cells are spelt with thousands, currency or comma: `churn schema check --fix`"
+            if column.spelt
+            else ""
+        )
+        self.say(
+            column.name, "number", "; ".join(filter(None, (f"{values.shown(low)} to {values.shown(high)}", shown, odd, spelt)))
+        )
+        counts = unit not in ("money", "") or (unit == "money" and bool(words & roles.REVENUE))
+        return Feature(
+            name=column.name,
+            kind="number",
+            label=labels.label(column.name),
+            unit=unit,
+            whole=whole,
+            range=(low, high),
+            at_least=0.0 if low >= 0 and counts else None,
+            missing=column.missing,
+            editable=editable,
+            formula=derived.formula if derived else None,
+            residual=derived.residual if derived else False,
+            phrase=labels.number_phrase(column.name, unit),
+        )
+
+    def _money(self) -> Money | None:
+        for name in self.kept:
+            if period := roles.period(name, self.units.get(name, "")):
+                self.say(name, f"money: what a customer brings in per {period}", "its name")
+                return Money(column=name, period=period)
+        self.say(
+            "",
+            "money: none",
+            "no column clearly says what a customer brings in, so revenue stays unknown; to set it, add to the schema "
+            "`money: {column: NAME, period: month}`",
+        )
+        return None
+
+    def _currency(self) -> str:
+        named = roles.currency(self.raw.columns)
+        self.say("", f"currency: {named or '$'}", "a column's name" if named else "assumed; edit `currency`")
+        return named or "$"
+
+    def _actions(self, features: tuple[Feature, ...]) -> tuple[Action, ...]:
+        """Longer contracts, where levels are terms; no cost can be known from a table, so the label says that it is not set."""
+        actions: list[Action] = []
+        for feature in features:
+            terms = [(labels.length_in_days(level.value), level) for level in feature.levels]
+            if not feature.editable or len(terms) < 2 or any(days is None for days, _ in terms):
+                continue
+            for _, level in sorted(terms, key=lambda term: term[0] or 0.0)[1:]:
+                code = "_".join(labels.words_of(f"{feature.name} {level.value}"))
+                actions.append(
+                    Action(
+                        name=code, label=f"{level.shown} {feature.label.lower()} (cost not set)", set={feature.name: level.value}
+                    )
+                )
+        if actions:
+            self.say(
+                "", f"actions: {', '.join(action.label for action in actions)}", "levels are terms; set each `cost` before use"
+            )
+        return tuple(actions)
+
+
+# -- helpers -------------------------------------------------------------------------------------------------------------
+
+
+def _horizon(dates: pl.Series) -> tuple[int, str]:
+    """How many days lie between snapshots, and what people call that; a month where there is one snapshot only."""
+    gaps = dates.unique().sort().diff().dt.total_days().drop_nulls()
+    days = int(gaps.median() or 30)  # type: ignore[arg-type]
+    named = next(
+        (
+            spoken
+            for usual, spoken in ((7, "week"), (30, "month"), (91, "quarter"), (365, "year"))
+            if abs(days - usual) <= usual / 15
+        ),
+        "",
+    )
+    return max(days, 1), named
+
+
+def _extent(column: Column) -> tuple[float, float, bool]:
+    known = column.values.drop_nulls()
+    low, high = float(known.min()), float(known.max())  # type: ignore[arg-type]
+    return low, high, bool((known == known.round()).all())
+
+
+def _floats(column: pl.Series) -> Floats:
+    return column.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
+
+
+def _coded(column: pl.Series, bins: int = 64) -> tuple[npt.NDArray[np.int64], int]:
+    if column.dtype == pl.String:
+        return leaks.codes_of_levels(column)
+    return leaks.codes_of_numbers(_floats(column), bins)

@@ -1,0 +1,66 @@
+"""Everything that can go wrong for a reason the user can act on.
+
+One root, a handful of children named for the event. A message states the subject, the rule and the value:
+"column 'tenure' must be ≥ 0; row 18 has -3".
+"""
+
+from __future__ import annotations
+
+
+class ChurnError(Exception):
+    """The root of every error this project raises on purpose; its text is shown to the user as it is."""
+
+
+class SettingsError(ChurnError):
+    """A setting is unknown or has a value it cannot have."""
+
+
+class SourceError(ChurnError):
+    """A table cannot be read: no such file, wrong delimiter, unknown encoding, no connection."""
+
+
+class SchemaError(ChurnError):
+    """A schema is malformed, or names what the table does not have."""
+
+
+class DataError(ChurnError):
+    """Rows break the schema.
+
+    `violations` holds every one of them (see `churn.data.quality.Violation`); the message names the first few.
+    """
+
+    def __init__(self, message: str, violations: tuple[object, ...] = ()) -> None:
+        super().__init__(message)
+        self.violations = violations
+
+
+class TrainingError(ChurnError):
+    """A model cannot be trained on this table: too few rows, one class only, no usable column."""
+
+
+class BundleRejected(ChurnError):
+    """A model bundle or a scoring is incomplete, altered or of an unknown format; it was not loaded."""
+
+
+class StoreUnavailable(ChurnError):
+    """The store did not answer, refused the credentials, or cannot be written."""
+
+
+class NotInStore(ChurnError):
+    """The store answered, and what was asked for is not there."""
+
+
+class StoreConflict(ChurnError):
+    """Somebody else changed the object first; nothing was written."""
+
+
+class NoChampion(ChurnError):
+    """The workspace has no champion yet."""
+
+
+class PromotionRefused(ChurnError):
+    """A version does not pass the gates; the champion stays."""
+
+
+class WorkspaceMixed(ChurnError):
+    """Simulated and real data would meet; nothing was done."""

@@ -1,0 +1,124 @@
+"""The manifest that makes a folder of files one thing: what it is, and the sum of every file in it.
+
+Bundles (`churn.model.bundle`) and scorings (`churn.score.batch`) are such folders. Whoever fills a folder seals it last;
+whoever reads it verifies it first. A folder without a manifest is unfinished and does not exist for anybody else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from churn.errors import BundleRejected
+from churn.model.store import disk
+
+FORMAT = 1
+NAME = "manifest.json"
+
+Kind = Literal["model", "scoring"]
+_FACTS: dict[str, type | tuple[type, ...]] = {"kind": str, "created": str, "simulated": bool, "schema_hash": str, "files": dict}
+
+
+def seal(
+    folder: Path, *, kind: Kind, simulated: bool, schema_hash: str, created: datetime | None = None, **facts: Any
+) -> dict[str, Any]:
+    """Write the manifest of all files now in the folder, and return it.
+
+    Parameters
+    ----------
+    folder: holds the finished files; a manifest from before is replaced.
+    simulated: whether the rows behind it are made up; checked against the workspace wherever it goes.
+    schema_hash: `Schema.hash` of the schema it was made with.
+    created: aware moment; now unless given.
+    facts: whatever else the kind needs (JSON values); a scoring has `model`, `as_of` and `rows`.
+    """
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    document = {
+        "format": FORMAT,
+        "kind": kind,
+        "created": (created or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds"),
+        "simulated": simulated,
+        "schema_hash": schema_hash,
+        **facts,
+        "files": {name: _facts_of(folder / name) for name in names if name != NAME},
+    }
+    with disk(folder / NAME, "written"):
+        (folder / NAME).write_bytes(dump(document))
+    return parse(dump(document), str(folder / NAME))
+
+
+def verify(folder: Path, kind: Kind, where: str = "") -> dict[str, Any]:
+    """The manifest of a folder whose files are all there, no more and no fewer, with the sizes and sums it names.
+
+    where: how messages call the folder, if not by its path.
+
+    Raises
+    ------
+    BundleRejected: names the file and what is wrong with it.
+    """
+    path, where = folder / NAME, where or str(folder)
+    with disk(path, "read"):
+        if not path.is_file():
+            raise BundleRejected(f"{where}: {NAME} is missing, so this is no finished {kind}")
+        document = parse(path.read_bytes(), f"{where}/{NAME}", kind)
+        present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()} - {NAME}
+        listed = document["files"]
+        for name in sorted(listed.keys() - present):
+            raise BundleRejected(f"{where}: {name} is missing")
+        for name in sorted(present - listed.keys()):
+            raise BundleRejected(f"{where}: {name} is not in the manifest")
+        for name, wanted in listed.items():
+            size = (folder / name).stat().st_size
+            if size != wanted["bytes"]:
+                raise BundleRejected(f"{where}: {name} must have {wanted['bytes']:,} bytes; it has {size:,}")
+            if _facts_of(folder / name)["sha256"] != wanted["sha256"]:
+                raise BundleRejected(f"{where}: {name} was altered: its content does not match the sum in the manifest")
+    return document
+
+
+def parse(data: bytes, where: str, kind: Kind | None = None) -> dict[str, Any]:
+    """Read a manifest and check its own sum, format, kind and fields. Raises BundleRejected."""
+    try:
+        document = json.loads(data)
+    except ValueError as error:  # no UTF-8 or no JSON
+        raise BundleRejected(f"{where} is damaged: {error}") from error
+    if not isinstance(document, dict):
+        raise BundleRejected(f"{where} is damaged: a manifest is a table of names and values")
+    if document.get("format") != FORMAT:
+        raise BundleRejected(f"{where}: format {document.get('format')!r} is not known; this version reads format {FORMAT}")
+    if document.get("sum") != _own_sum(document):
+        raise BundleRejected(f"{where} was altered: its content does not match its own sum")
+    for name, wanted in _FACTS.items():
+        if not isinstance(document.get(name), wanted):
+            raise BundleRejected(f"{where}: field '{name}' is missing or malformed")
+    try:
+        datetime.fromisoformat(document["created"])
+    except ValueError as error:
+        raise BundleRejected(f"{where}: field 'created' is no moment: {document['created']!r}") from error
+    for name, entry in document["files"].items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("sha256"), str) or not isinstance(entry.get("bytes"), int):
+            raise BundleRejected(f"{where}: the entry of file {name!r} is malformed")
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise BundleRejected(f"{where}: file {name!r} leads out of the folder")
+    if kind is not None and document["kind"] != kind:
+        raise BundleRejected(f"{where} belongs to a {document['kind']}, not to a {kind}")
+    return document
+
+
+def dump(document: Mapping[str, Any]) -> bytes:
+    """A manifest as it is stored, with its own sum renewed."""
+    return json.dumps({**document, "sum": _own_sum(document)}, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+def _own_sum(document: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in document.items() if key != "sum"}
+    return hashlib.sha256(json.dumps(rest, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _facts_of(path: Path) -> dict[str, Any]:
+    with path.open("rb") as stream:
+        return {"sha256": hashlib.file_digest(stream, "sha256").hexdigest(), "bytes": path.stat().st_size}

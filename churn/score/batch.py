@@ -1,0 +1,304 @@
+"""Score a whole base: risk, band and top reasons for every customer, and the folder a scoring is published as."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from churn.base.groups import BAND, number_edges
+from churn.base.snapshot import CONTACTS, LEFT, MARGIN, RISK, ROWS, points_column, reason_column
+from churn.base.value import Covariance, leavers_interval, revenue_interval, sums
+from churn.data.schema import Schema
+from churn.errors import DataError
+from churn.model import manifest
+from churn.model.store import disk
+
+if TYPE_CHECKING:
+    from churn.model.risk_model import RiskModel
+
+CHUNK = 100_000  # rows explained at once: 16 MB of points for 20 features
+_SLOW_CHUNK = 100  # the same for a model whose reasons take long, so that progress is seen
+Progress = Callable[[str, int, int], None]  # what is being done, rows done, rows in all
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The customers that were scored, one row each, by key.
+
+    `rows`: key, snapshot date, features, money, the outcome where known (`__left__`), then `__risk__`, `__margin__`,
+    `__band__` (index into the schema's bands) and, for each rank, `__reason_1__` (index into the schema's features, null where
+    no further feature has any points) and `__points_1__` (0–1 scale).
+    `contacts`: key and contact columns, None where the table has none; they lie apart for good.
+    `mean_points`: average signed points per feature; they add up to the average risk minus `typical_risk`.
+    `mean_size`: average size of the points per feature, whatever their sign. Both are empty unless all rows are explained.
+    `explained`: how many customers have reasons, the riskiest; the others' reasons and points are null. None: all have.
+    `gone`: customers left out because they are known to have left; `earlier`: rows left out for a later one of the same key;
+    `behind`: customers scored on a row older than the newest snapshot date in the table, where they do not appear.
+    """
+
+    rows: pl.DataFrame
+    contacts: pl.DataFrame | None
+    typical_risk: float
+    mean_points: Mapping[str, float]
+    mean_size: Mapping[str, float]
+    gone: int
+    earlier: int
+    behind: int = 0
+    explained: int | None = None
+
+
+def score(
+    table: pl.DataFrame,
+    model: RiskModel,
+    reasons: int = 3,
+    *,
+    contacts: pl.DataFrame | None = None,
+    slow_reasons: int | None = None,
+    chunk: int = CHUNK,
+    progress: Progress | None = None,
+) -> Scored:
+    """Score the customers of a table as they were last seen.
+
+    With several snapshots the latest row of each key is scored; in a table with snapshot dates, whoever is known to have
+    left after that row is gone and not scored. (Without dates the outcome column only says what a row was labelled, and
+    everybody is scored.)
+
+    Parameters
+    ----------
+    table: conformed (`churn.data.quality.conform`), with or without the target.
+    reasons: how many of the features with most points to keep for each customer.
+    contacts: key and contact columns, where they are in a table of their own; else those of `table`.
+    slow_reasons: how many customers, the riskiest first, get reasons from a model that takes long to explain
+        (`RiskModel.quick`); all unless given.
+    chunk: rows explained at once; bounds the memory, changes no result.
+
+    Raises
+    ------
+    DataError: nobody is left to be scored, or a key is there twice for one date.
+    """
+    schema = model.schema
+    rows, gone, earlier = _to_score(table, schema)
+    size = rows.height
+    if model.quick or not reasons or slow_reasons is None or size <= slow_reasons:
+        found = _explained(rows, model, reasons, chunk if model.quick else min(chunk, _SLOW_CHUNK), "Scoring", progress)
+        risk, margin, chosen = found.risk, found.margin, None
+    else:
+        risk, margin = _scored(rows, model, chunk, progress)
+        chosen = np.sort(np.argsort(-risk, kind="stable")[:slow_reasons])
+        found = _explained(rows[chosen], model, reasons, min(chunk, _SLOW_CHUNK), "Finding reasons", progress)
+    results = [pl.Series(RISK, risk), pl.Series(MARGIN, margin), band_of(risk, schema).alias(BAND)]
+    for rank, (index, points) in enumerate(zip(found.top, found.points, strict=True), start=1):
+        results += [
+            _spread(pl.Series(reason_column(rank), index).set(pl.Series(index < 0), None), chosen, size),
+            _spread(pl.Series(points_column(rank), points), chosen, size),
+        ]
+    known = [LEFT] if LEFT in rows.columns else []
+    return Scored(
+        rows=rows.select(*schema.needed, *known).with_columns(results),
+        contacts=_contacts(rows, contacts, schema),
+        typical_risk=model.typical_risk,
+        mean_points=found.mean_points if chosen is None else {},
+        mean_size=found.mean_size if chosen is None else {},
+        gone=gone,
+        earlier=earlier,
+        behind=_behind(rows, table, schema),
+        explained=None if chosen is None else len(chosen),
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Risk and margin [rows], the positions of the strongest features and their points [rank, rows], and means per feature."""
+
+    risk: np.ndarray[Any, np.dtype[np.float64]]
+    margin: np.ndarray[Any, np.dtype[np.float64]]
+    top: np.ndarray[Any, np.dtype[np.int16]]
+    points: np.ndarray[Any, np.dtype[np.float32]]
+    mean_points: Mapping[str, float]
+    mean_size: Mapping[str, float]
+
+
+def _explained(rows: pl.DataFrame, model: RiskModel, reasons: int, chunk: int, doing: str, progress: Progress | None) -> _Found:
+    size, names = rows.height, model.schema.names
+    kept = max(0, min(reasons, len(names)))
+    risk, margin = np.empty(size), np.empty(size)
+    top = np.full((kept, size), -1, dtype=np.int16)
+    points = np.zeros((kept, size), dtype=np.float32)
+    total, total_size = np.zeros(len(names)), np.zeros(len(names))
+    for start in range(0, size, chunk):
+        part = slice(start, min(start + chunk, size))
+        explained = model.explain(rows[part])
+        risk[part], margin[part] = explained.risk, explained.margin
+        found = explained.points
+        total += found.sum(axis=0)
+        sizes = np.abs(found)
+        total_size += sizes.sum(axis=0)
+        order = np.argsort(-sizes, axis=1, kind="stable")[:, :kept]
+        chosen = np.take_along_axis(found, order, axis=1)
+        top[:, part] = np.where(chosen != 0, order, -1).T
+        points[:, part] = chosen.T
+        if progress:
+            progress(doing, part.stop, size)
+    means = (dict(zip(names, (sums / size).tolist(), strict=True)) for sums in (total, total_size))
+    return _Found(risk, margin, top, points, *means)
+
+
+def _scored(
+    rows: pl.DataFrame, model: RiskModel, chunk: int, progress: Progress | None
+) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.float64]]]:
+    risk, margin = np.empty(rows.height), np.empty(rows.height)
+    for start in range(0, rows.height, chunk):
+        part = slice(start, min(start + chunk, rows.height))
+        scores = model.score(rows[part])
+        risk[part], margin[part] = scores.risk, scores.margin
+        if progress:
+            progress("Scoring", part.stop, rows.height)
+    return risk, margin
+
+
+def _spread(values: pl.Series, places: np.ndarray[Any, np.dtype[np.intp]] | None, size: int) -> pl.Series:
+    """The values at their places among so many rows, null elsewhere; as they are without places."""
+    if places is None:
+        return values
+    empty = pl.Series(values.name, [None], dtype=values.dtype).new_from_index(0, size)
+    return empty.scatter(places, values)
+
+
+def band_of(risk: np.ndarray[Any, np.dtype[np.float64]], schema: Schema) -> pl.Series:
+    """The index of the band each risk (0–1) falls in, as UInt8."""
+    edges = np.array([band.below for band in schema.bands])
+    return pl.Series(np.searchsorted(edges, risk, side="right").astype(np.uint8))
+
+
+def run_id(scored: Scored, *, model_version: str, schema: Schema, as_of: date) -> str:
+    """What makes a run the same run: date, model, schema and every value that was scored; 20 hexadecimal digits."""
+    digest = hashlib.sha256(f"{as_of.isoformat()}\n{model_version}\n{schema.hash}\n".encode())
+    for frame in (scored.rows.select(*schema.needed), scored.contacts):
+        for part in frame.iter_slices(CHUNK) if frame is not None else ():
+            buffer = io.BytesIO()
+            part.write_csv(buffer, quote_style="non_numeric", null_value="")  # text is quoted, so nothing is not ""
+            digest.update(buffer.getbuffer())
+    return digest.hexdigest()[:20]
+
+
+def write_scoring(
+    folder: Path,
+    scored: Scored,
+    *,
+    model_version: str,
+    schema: Schema,
+    as_of: date,
+    simulated: bool,
+    calibration_covariance: Covariance | None = None,
+    run: str | None = None,
+) -> dict[str, Any]:
+    """Write a scoring to a folder that does not exist yet, and return its manifest. Its `id` comes with being published.
+
+    Parameters
+    ----------
+    as_of: the day the rows were true.
+    calibration_covariance: from the bundle's metrics; without it the figures have no interval.
+    run: the `run_id`, where it is known already.
+
+    Raises
+    ------
+    StoreUnavailable: the disk refuses.
+    """
+    run = run or run_id(scored, model_version=model_version, schema=schema, as_of=as_of)
+    rows = scored.rows
+    risk = rows[RISK].to_numpy()
+    money = rows[schema.money.column].cast(pl.Float64).to_numpy() if schema.money else None
+    total = sums(risk, money)
+    at_risk = pl.col(RISK) * pl.col(schema.money.column).cast(pl.Float64) if schema.money else pl.col(RISK)
+    rows = rows.sort(at_risk, RISK, descending=True, nulls_last=True, maintain_order=True)  # what is asked for most lies together
+    with disk(folder, "written"):
+        folder.mkdir(parents=True)
+        rows.write_parquet(folder / ROWS, compression="zstd", row_group_size=122_880)
+        if scored.contacts is not None:
+            scored.contacts.write_parquet(folder / CONTACTS, compression="zstd")
+    leavers, revenue = leavers_interval(total, calibration_covariance), revenue_interval(total, calibration_covariance)
+    return manifest.seal(
+        folder,
+        kind="scoring",
+        simulated=simulated,
+        schema_hash=schema.hash,
+        run=run,
+        model=model_version,
+        as_of=as_of.isoformat(),
+        rows=rows.height,
+        gone=scored.gone,
+        earlier=scored.earlier,
+        behind=scored.behind,
+        explained=rows.height if scored.explained is None else scored.explained,
+        typical_risk=scored.typical_risk,
+        sums={
+            "risk": total.p,
+            "money": total.money if schema.money else None,
+            "revenue_at_risk": total.pv if schema.money else None,
+            "leavers_interval": [leavers.low, leavers.high] if leavers else None,
+            "interval": [revenue.low, revenue.high] if revenue else None,
+        },
+        by_band=_by_band(rows, schema),
+        mean_points=dict(scored.mean_points),
+        mean_size=dict(scored.mean_size),
+        edges={feature.name: list(number_edges(feature, rows[feature.name])) for feature in schema.numbers},
+        calibration_covariance=[list(row) for row in calibration_covariance] if calibration_covariance is not None else None,
+    )
+
+
+def _by_band(rows: pl.DataFrame, schema: Schema) -> list[dict[str, Any]]:
+    money = pl.col(schema.money.column).cast(pl.Float64) if schema.money else pl.lit(None, pl.Float64)
+    found = rows.group_by(BAND).agg(pl.len(), pl.col(RISK).sum().alias("p"), (pl.col(RISK) * money).sum().alias("pv"))
+    by_code = {row[0]: row[1:] for row in found.iter_rows()}
+    return [
+        {"name": band.name, "customers": count, "expected_leavers": leavers, "revenue_at_risk": at_risk if schema.money else None}
+        for code, band in enumerate(schema.bands)
+        for count, leavers, at_risk in (by_code.get(code, (0, 0.0, 0.0)),)
+    ]
+
+
+def _contacts(rows: pl.DataFrame, given: pl.DataFrame | None, schema: Schema) -> pl.DataFrame | None:
+    """Key and contact columns of those scored, as text, by key; None where there are none."""
+    source = rows if given is None else given
+    columns = [column for column in schema.contacts.columns if column in source.columns]
+    if not columns:
+        return None
+    if schema.key not in source.columns:
+        raise DataError(f"column {schema.key!r} is not in the contacts")
+    found = source.select(pl.col(schema.key, *columns).cast(pl.String)).sort(schema.key, *columns)
+    return found.unique(schema.key, keep="first", maintain_order=True).join(rows.select(schema.key), on=schema.key, how="semi")
+
+
+def _behind(rows: pl.DataFrame, table: pl.DataFrame, schema: Schema) -> int:
+    if not schema.snapshot:
+        return 0
+    day = schema.snapshot.column
+    return int((rows[day] < table[day].max()).sum())
+
+
+def _to_score(table: pl.DataFrame, schema: Schema) -> tuple[pl.DataFrame, int, int]:
+    """The latest row of each key, by key, without who is gone; then how many are gone, how many rows were superseded."""
+    rows = table.sort(schema.key, *((schema.snapshot.column,) if schema.snapshot else ()))
+    if schema.snapshot:
+        key, day = pl.col(schema.key), pl.col(schema.snapshot.column)
+        again = rows.filter((key == key.shift(1)) & (day == day.shift(1)))
+    else:
+        again = rows.filter(pl.col(schema.key) == pl.col(schema.key).shift(1))
+    if again.height:
+        raise DataError(f"column {schema.key!r}: {again[schema.key][0]!r} is there more than once, but a key must be unique")
+    latest = rows.unique(schema.key, keep="last", maintain_order=True) if schema.snapshot else rows
+    present = latest
+    if schema.snapshot and LEFT in latest.columns:
+        present = latest.filter(pl.col(LEFT).ne_missing(1))
+    if present.is_empty():
+        why = "the table has no rows" if table.is_empty() else f"all {latest.height:,} have left already"
+        raise DataError(f"there is no customer to score: {why}")
+    return present, latest.height - present.height, rows.height - latest.height

@@ -1,0 +1,201 @@
+"""Outcomes: who left and who stayed, as it becomes known, beside the predictions they will be judged by.
+
+Parts in the store, `outcomes/HASH.parquet`, named by what is in them: importing the same rows again changes nothing. They are
+evidence and never altered; where two parts disagree, what became known later holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+
+from churn.data import values
+from churn.data.schema import Schema
+from churn.errors import DataError, StoreConflict, StoreUnavailable
+from churn.model.store import Store
+from churn.score import log
+
+PREFIX = "outcomes/"
+KEY, AS_OF, LEFT, KNOWN_AT = log.KEY, log.AS_OF, "__left__", "__known_at__"
+KNOWN_AT_COLUMN, LEFT_COLUMN = "known_at", "left"
+_SCHEMA = {KEY: pl.String(), AS_OF: pl.Date(), LEFT: pl.Int8(), KNOWN_AT: pl.Date()}
+_PART = re.compile(r"outcomes/[0-9a-f]{20}\.parquet")
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A row that was not taken: its number (from 1), the cell, and the rule it breaks."""
+
+    row: int
+    column: str
+    value: str | None
+    rule: str
+
+    def __str__(self) -> str:
+        return (
+            f"row {self.row}: column {self.column!r} {self.rule}; it has {'nothing' if self.value is None else repr(self.value)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeReport:
+    """What an import did. `refused` names every row that was not taken; the others were.
+
+    `left` of `accepted` customers left; `unknown_keys` were never predicted for (accepted all the same; `examples` names some);
+    `new` is False where these very rows had been imported before; `part` is their name in the store, None if there were none.
+    """
+
+    accepted: int
+    left: int
+    refused: tuple[Refusal, ...]
+    unknown_keys: int
+    examples: tuple[str, ...]
+    part: str | None
+    new: bool
+
+
+def import_outcomes(
+    table: pl.DataFrame, schema: Schema, store: Store, *, known: Collection[str] | None = None, today: date | None = None
+) -> OutcomeReport:
+    """Check outcomes and add them to the store.
+
+    The table has the key, the snapshot date the outcome belongs to (where the schema has one), whether the customer left (the
+    target's column with the target's values, or a column `left` that says yes or no), and `known_at`, the day that became known.
+
+    Parameters
+    ----------
+    table: raw, as `churn.data.source.read_table` gives it.
+    known: keys that predictions exist for; read from the log unless given.
+    today: for tests; no outcome can be known later than that.
+
+    Raises
+    ------
+    DataError: a column is missing, or dates in it cannot be read for certain. Single bad rows are refused, not raised.
+    """
+    if table.is_empty():
+        raise DataError("the outcomes have no rows")
+    rows, refused = _read(table, schema, today or datetime.now(UTC).date())
+    part, new = (None, False) if rows.is_empty() else _write(rows, store)
+    have = frozenset(known) if known is not None else frozenset(log.read(store, columns=[KEY])[KEY].unique().to_list())
+    strangers = rows.filter(~pl.col(KEY).is_in(list(have)))[KEY].unique(maintain_order=True)
+    return OutcomeReport(
+        accepted=rows.height,
+        left=int(rows[LEFT].sum() or 0),
+        refused=refused,
+        unknown_keys=len(strangers),
+        examples=tuple(strangers.head(_SHOWN).to_list()),
+        part=part,
+        new=new,
+    )
+
+
+def read(store: Store) -> pl.DataFrame:
+    """Every outcome, one row a customer and date: `__key__`, `__as_of__` (null without snapshots), `__left__`, `__known_at__`.
+
+    Of several the one known last holds; on the same day, having left.
+    """
+    frames = [pl.DataFrame(schema=_SCHEMA)]
+    for entry in store.list(PREFIX):
+        if _PART.fullmatch(entry.key):
+            try:
+                frames.append(pl.read_parquet(io.BytesIO(store.read(entry.key).data)))
+            except pl.exceptions.PolarsError as error:
+                raise StoreUnavailable(f"{store.address}/{entry.key} is damaged ({error}); restore it from a backup") from error
+    together = pl.concat(frames).sort(KEY, AS_OF, KNOWN_AT, LEFT)
+    return together.unique((KEY, AS_OF), keep="last", maintain_order=True)
+
+
+def _write(rows: pl.DataFrame, store: Store) -> tuple[str, bool]:
+    buffer = io.BytesIO()
+    rows.write_csv(buffer, quote_style="non_numeric")
+    name = f"{PREFIX}{hashlib.sha256(buffer.getbuffer()).hexdigest()[:20]}.parquet"
+    part = io.BytesIO()
+    # with something only this writer knows, so that a store can tell our part from the same one written before
+    rows.write_parquet(part, compression="zstd", metadata={"writer": uuid.uuid4().hex})
+    try:
+        store.write(name, part.getvalue(), if_absent=True)
+    except StoreConflict:
+        return name, False
+    return name, True
+
+
+# -- reading the table -------------------------------------------------------------------------------------------------
+
+
+def _read(table: pl.DataFrame, schema: Schema, today: date) -> tuple[pl.DataFrame, tuple[Refusal, ...]]:
+    outcome = schema.target.column if schema.target.column in table.columns else LEFT_COLUMN
+    for column in (schema.key, *([schema.snapshot.column] if schema.snapshot else []), outcome, KNOWN_AT_COLUMN):
+        if column not in table.columns:
+            also = f" (nor {schema.target.column!r})" if column == LEFT_COLUMN else ""
+            raise DataError(
+                f"column {column!r}{also} is not in the outcomes; they have {', '.join(map(repr, table.columns[:10]))}"
+            )
+    refusals = _Refusals(table)
+    key = values.as_text(table[schema.key])
+    key = key.set(values.blank(key), None)
+    refusals.add(schema.key, key.is_null(), "is the key and must not be empty")
+    left = _left(table[outcome], schema)
+    expected = f"{schema.target.positive!r} or what is not it" if outcome == schema.target.column else "yes or no"
+    if outcome == schema.target.column and schema.target.negative is not None:
+        expected = f"{schema.target.positive!r} or {schema.target.negative!r}"
+    refusals.add(outcome, left.is_null(), f"must be {expected}")
+    known_at = _days(table[KNOWN_AT_COLUMN], schema)
+    refusals.add(KNOWN_AT_COLUMN, known_at.is_null(), "must be a date")
+    refusals.add(KNOWN_AT_COLUMN, known_at > today, f"must not lie in the future (today is {today.isoformat()})")
+    as_of = pl.Series([None] * table.height, dtype=pl.Date)
+    if schema.snapshot:
+        as_of = _days(table[schema.snapshot.column], schema)
+        refusals.add(schema.snapshot.column, as_of.is_null(), "must be a date")
+        refusals.add(KNOWN_AT_COLUMN, known_at < as_of, f"must not be before {schema.snapshot.column!r}")
+        over = as_of + timedelta(days=schema.snapshot.horizon_days)
+        rule = f"must be {schema.snapshot.horizon_days} days or more after {schema.snapshot.column!r} for who stayed"
+        refusals.add(KNOWN_AT_COLUMN, (known_at < over) & (left == 0), rule)
+    rows = pl.DataFrame({KEY: key, AS_OF: as_of, LEFT: left, KNOWN_AT: known_at})
+    apart = rows.select((pl.col(LEFT).n_unique().over(KEY, AS_OF, KNOWN_AT) > 1).fill_null(False)).to_series()
+    refusals.add(outcome, apart & key.is_not_null(), "says two different things about one customer on one day")
+    return rows.filter(~refusals.rows).unique(maintain_order=True).sort(KEY, AS_OF, KNOWN_AT), tuple(refusals.found)
+
+
+class _Refusals:
+    """Rows refused so far, each for its first reason only."""
+
+    def __init__(self, table: pl.DataFrame) -> None:
+        self._table = table
+        self.rows = pl.Series([False] * table.height, dtype=pl.Boolean)
+        self.found: list[Refusal] = []
+
+    def add(self, column: str, where: pl.Series, rule: str) -> None:
+        fresh = where.fill_null(False) & ~self.rows
+        places = fresh.arg_true().to_list()
+        cells = values.as_text(self._table[column].gather(places)).to_list()
+        self.found += [Refusal(place + 1, column, cell, rule) for place, cell in zip(places, cells, strict=True)]
+        self.rows = self.rows | fresh
+
+
+def _days(column: pl.Series, schema: Schema) -> pl.Series:
+    read = values.dates(column, schema.missing)
+    if read.ambiguous:
+        raise DataError(f"column {column.name!r}: its dates can be read in two ways; write them as YEAR-MONTH-DAY")
+    return read.values
+
+
+def _left(column: pl.Series, schema: Schema) -> pl.Series:
+    """1 = left, 0 = stayed, null = cannot be told; Int8."""
+    target = schema.target
+    if column.name == target.column:
+        known = (target.positive, *([target.negative] if target.negative is not None else []))
+        level = values.levels(column, known, schema.missing)
+        gone = level == target.positive
+        stayed = level == target.negative if target.negative is not None else level.is_not_null() & ~gone
+    else:
+        text = values.as_text(column).str.strip_chars().str.to_lowercase()
+        gone, stayed = text.is_in(list(values.YES)), text.is_in(list(values.NO))
+    return pl.select(pl.when(gone.fill_null(False)).then(1).when(stayed.fill_null(False)).then(0).cast(pl.Int8)).to_series()

@@ -1,0 +1,112 @@
+"""Publish a scoring: the desk shows it, and the log has its predictions, or neither."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from churn.errors import BundleRejected, NoChampion, NotInStore, PromotionRefused, StoreConflict
+from churn.model.bundle import Bundle
+from churn.model.registry import Pointer, Registry
+from churn.model.store import Store
+from churn.score import log
+from churn.score.batch import Progress, Scored, run_id, write_scoring
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The scoring the desk shows now. `new` is False where the same run was there already and nothing was done."""
+
+    scoring: str
+    run: str
+    pointer: Pointer
+    new: bool
+
+
+def publish(
+    scored: Scored,
+    bundle: Bundle,
+    registry: Registry,
+    store: Store,
+    *,
+    as_of: date,
+    who: str,
+    reason: str = "",
+    action: Literal["publish", "promote"] = "publish",
+    expected: Pointer | None = None,
+    progress: Progress | None = None,
+) -> Published:
+    """Write the scoring to the store, log its predictions, and swap the pointer to {this model, this scoring}.
+
+    Whatever fails before the swap leaves the desk as it was. A swap that loses the race takes the log part back; the scoring's
+    files stay in the store, seen by nobody, and serve if the same run is repeated. The same run (date, model, schema and
+    values) done again changes nothing.
+
+    Parameters
+    ----------
+    bundle: the model that scored, from `Registry.load_model`.
+    as_of: the day the rows were true.
+    action: `publish` shows a new scoring of the champion; `promote` makes this model the champion with it.
+    expected: for `promote`, the pointer the decision was made on (None: there was no champion).
+
+    Raises
+    ------
+    NoChampion: `publish` without a champion. StoreConflict: the champion is another model, or somebody was faster.
+    StoreUnavailable, BundleRejected, WorkspaceMixed: as the registry says.
+    """
+    version = bundle.version
+    if version is None:
+        raise BundleRejected("only a model in the store can be shown; publish the model before its scoring")
+    run = run_id(scored, model_version=version, schema=bundle.model.schema, as_of=as_of)
+    now = registry.pointer()
+    if action == "publish":
+        if now is None:
+            raise NoChampion(f"there is no champion to publish a scoring of; promote model {version} first")
+        if now.model != version:
+            raise StoreConflict(
+                f"the champion is model {now.model} by now, and this scoring was made with {version}; score again"
+            )
+        expected = now
+    scoring = next((info.id for info in registry.scorings() if not info.problem and info.facts.get("run") == run), None)
+    step = progress or _silent
+    step("Publishing", 0, 3)
+    if scoring is None:
+        scoring = _upload(registry, scored, bundle, version, as_of, run)
+    step("Publishing", 1, 3)
+    part, fresh = log.append(store, scored.rows, bundle.model.schema, model=version, as_of=as_of, run=run, source=action)
+    step("Publishing", 2, 3)
+    if now is not None and (now.model, now.scoring) == (version, scoring):
+        step("Publishing", 3, 3)
+        return Published(scoring, run, now, new=False)
+    try:
+        pointer = registry.swap(model=version, scoring=scoring, action=action, who=who, reason=reason, expected=expected)
+    except (StoreConflict, PromotionRefused, BundleRejected, NotInStore):
+        # sure not to have happened; but where somebody published the very same run, its predictions were shown and stay logged
+        if fresh and (version, scoring) not in {entry.pair for entry in registry.history()}:
+            store.delete(part)
+        raise
+    step("Publishing", 3, 3)
+    return Published(scoring, run, pointer, new=True)
+
+
+def _upload(registry: Registry, scored: Scored, bundle: Bundle, version: str, as_of: date, run: str) -> str:
+    with tempfile.TemporaryDirectory(prefix="churn-") as place:
+        folder = Path(place) / "scoring"
+        write_scoring(
+            folder,
+            scored,
+            model_version=version,
+            schema=bundle.model.schema,
+            as_of=as_of,
+            simulated=bundle.manifest["simulated"],
+            calibration_covariance=bundle.metrics.get("calibration_covariance"),
+            run=run,
+        )
+        return registry.publish_scoring(folder)
+
+
+def _silent(doing: str, done: int, total: int) -> None:
+    pass

@@ -1,0 +1,278 @@
+"""One customer's risk in words: what it is associated with, in points that add up to the number on the screen.
+
+The points come from the model (`Explanation`); here they become sentences and the steps of the waterfall. What is printed
+adds up too: points are rounded together, by largest remainder, and every text takes its number from that one rounding.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from churn import words
+from churn.data.schema import Feature, Schema
+
+Direction = Literal["raises", "lowers", "neither"]
+SHOWN = 8  # facts with a bar of their own; the rest is one step
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What is usual in one column: the median of a number; the most frequent level of a category and its share (0–1)."""
+
+    value: float | str | None
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Typical:
+    """What is usual in every column, from the model's reference sample."""
+
+    usual: Mapping[str, Usual]
+
+    @classmethod
+    def of(cls, reference: pl.DataFrame, schema: Schema) -> Typical:
+        """Medians and most frequent levels of a conformed table; columns it does not have are left out."""
+        return cls({f.name: _usual(reference[f.name], f) for f in schema.features if f.name in reference.columns})
+
+    def __getitem__(self, name: str) -> Usual:
+        return self.usual.get(name, Usual(None))
+
+
+def _usual(column: pl.Series, feature: Feature) -> Usual:
+    known = column.drop_nulls()
+    if known.is_empty():
+        return Usual(None)
+    if feature.is_number:
+        return Usual(float(np.median(known.to_numpy())))
+    counts = known.value_counts(sort=True)
+    top = counts.filter(pl.col("count") == counts["count"][0])[feature.name].cast(pl.String).sort()[0]
+    return Usual(str(top), float(counts["count"][0]) / len(column))
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One fact about a customer and the points of risk it goes with.
+
+    `fact` reads within a sentence ("only 1 month as a customer"); `words` is the whole line ("Only 1 month as a customer
+    (half have 29 or more): +25 points"); `points` is on the 0–1 scale, `printed_points` whole; `usual` says what others
+    have, empty where nothing is known; `actionable` whether an edit can change it.
+    """
+
+    feature: str
+    label: str
+    value: str
+    fact: str
+    words: str
+    points: float
+    printed_points: int
+    direction: Direction
+    actionable: bool
+    usual: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One bar of the waterfall. `features` are the columns behind it: one, or all the others together."""
+
+    features: tuple[str, ...]
+    label: str
+    value: str
+    points: float
+    printed: int
+    edited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waterfall:
+    """The way from a typical customer's risk to this one's: `typical` + the steps' points = `risk` (0–1)."""
+
+    typical: float
+    risk: float
+    steps: tuple[Step, ...]
+    edited: bool = False
+
+
+@dataclass(frozen=True)
+class Account:
+    """One customer's risk (0–1), a typical customer's, and every reason, the largest first.
+
+    The first `shown` reasons have a bar of their own; `edited` are the columns changed in a what-if.
+    """
+
+    risk: float
+    typical: float
+    reasons: tuple[Reason, ...]
+    shown: int
+    edited: frozenset[str] = frozenset()
+
+    def title(self, who: str) -> str:
+        """`8473-VUVJN: 87% risk of leaving, 70 points above a typical customer`."""
+        apart = words.whole_percent(self.risk) - words.whole_percent(self.typical)
+        risk = words.percent(self.risk)
+        if apart == 0:
+            return words.say("risk title same", who=who, risk=risk)
+        side = words.say("above" if apart > 0 else "below")
+        return words.say("risk title", who=who, risk=risk, points=words.points(abs(apart) / 100, signed=False), side=side)
+
+    def sentence(self, most: int = 3, *, markdown: bool = False) -> str:
+        """`Most associated with it: only 1 month as a customer (+25 points), … and fibre internet (+7).`
+
+        With `markdown`, facts are bold and data in them is escaped.
+        """
+        told = [reason for reason in self.reasons if reason.printed_points][:most]
+        if not told:
+            return words.say("reasons none")
+        parts = []
+        for i, reason in enumerate(told):
+            fact = f"**{words.escape_markdown(reason.fact)}**" if markdown else reason.fact
+            number = words.points(reason.printed_points / 100, unit=i == 0)
+            parts.append(words.say("reason inline", fact=fact, points=number))
+        return words.say("reasons", reasons=words.sentence_list(parts)) + "."
+
+    @cached_property
+    def waterfall(self) -> Waterfall:
+        """The steps from a typical customer to this one, "11 other facts" last."""
+        own, rest = self.reasons[: self.shown], self.reasons[self.shown :]
+        steps = [Step((r.feature,), r.label, r.value, r.points, r.printed_points, r.feature in self.edited) for r in own]
+        if rest:
+            label = words.say("other fact" if len(rest) == 1 else "other facts", count=words.count(len(rest)))
+            names = tuple(reason.feature for reason in rest)
+            steps.append(Step(names, label, "", sum(r.points for r in rest), sum(r.printed_points for r in rest)))
+        return Waterfall(self.typical, self.risk, tuple(steps), bool(self.edited))
+
+
+def account(
+    values: Mapping[str, Any],
+    points: Sequence[float] | np.ndarray,
+    *,
+    risk: float,
+    typical_risk: float,
+    schema: Schema,
+    typical: Typical,
+    edited: Collection[str] = (),
+    shown: int = SHOWN,
+) -> Account:
+    """Put one row of an explanation in words.
+
+    Parameters
+    ----------
+    values: the customer's row, column → value (numbers float, levels text, missing None).
+    points: float64 [features], in the schema's order, 0–1 scale; `typical_risk` + their sum is `risk`.
+    edited: columns changed in a what-if; they keep a bar of their own however small.
+    shown: how many facts have a bar of their own.
+    """
+    features = schema.features
+    sizes = [float(p) for p in points]
+    order = sorted(range(len(features)), key=lambda i: (-abs(sizes[i]), i))
+    if len(order) > shown + 1:  # one fact left over gets its own bar; a step named "1 other fact" would hide it
+        kept = [i for i in order if features[i].name in edited]
+        own = set(kept + [i for i in order if i not in set(kept)][: max(shown - len(kept), 0)])
+        order = [i for i in order if i in own] + [i for i in order if i not in own]
+        shown = len(own)
+    else:
+        shown = len(order)
+    total = words.whole_percent(risk) - words.whole_percent(typical_risk)
+    printed = _printed([100 * sizes[i] for i in order], shown, total)
+    can_change = actionable(schema)
+
+    def told(i: int, number: int, *, named: bool = False) -> Reason:
+        value = values.get(features[i].name)
+        return reason(features[i], value, sizes[i], schema, typical, printed=number, editable=can_change, named=named)
+
+    reasons = [told(i, number) for i, number in zip(order, printed, strict=True)]
+    often = Counter(one.fact for one in reasons)
+    for place, one in enumerate(reasons):  # six services that all say "no internet service" are told apart by name
+        if often[one.fact] > 1 and one.label.lower() not in one.fact.lower():
+            reasons[place] = told(order[place], printed[place], named=True)
+    return Account(float(risk), float(typical_risk), tuple(reasons), shown, frozenset(edited))
+
+
+def _printed(parts: list[float], shown: int, total: int) -> list[int]:
+    """Whole points that add up at both levels: the bars to the total, the other facts to their one bar."""
+    rest = parts[shown:]
+    if not rest:
+        return words.largest_remainder(parts, total)
+    *own, others = words.largest_remainder([*parts[:shown], sum(rest)], total)
+    return own + words.largest_remainder(rest, others)
+
+
+def reason(
+    feature: Feature,
+    value: Any,
+    points: float,
+    schema: Schema,
+    typical: Typical,
+    *,
+    printed: int | None = None,
+    editable: Collection[str] | None = None,
+    named: bool = False,
+) -> Reason:
+    """One fact with its points (0–1 scale) in words.
+
+    `printed`: whole points, where they were rounded together with others; `editable`: `actionable(schema)`, if at hand;
+    `named`: say the column's label with the value, where the usual phrase would not tell it from another.
+    """
+    usual = typical[feature.name]
+    below = _side(value, usual, feature)
+    only = below < 0 and 0 < float(value) <= 0.5 * float(usual.value or 0)
+    shown = words.quantity(value, feature, schema)
+    label = words.lower_first(feature.label)
+    fact = words.say("fact", label=label, value=shown) if named else words.phrase(value, feature, schema, only=only)
+    usually = _usually(usual, below, value, feature, schema)
+    # a high number that lowers the risk speaks for itself: "72 months as a customer: −8 points"
+    told = feature.is_number and usually and (below < 0 or (below > 0 and points > 0))
+    line = words.say("reason usual", fact=fact, usual=usually) if told else fact
+    whole = int(words.rounded(100 * points)) if printed is None else printed
+    return Reason(
+        feature=feature.name,
+        label=feature.label,
+        value=shown,
+        fact=fact,
+        words=words.say("reason", fact=words.capital(line), points=words.points(whole / 100)),
+        points=float(points),
+        printed_points=whole,
+        direction="raises" if points > 0 else "lowers" if points < 0 else "neither",
+        actionable=feature.name in (actionable(schema) if editable is None else editable),
+        usual=usually,
+    )
+
+
+def _side(value: Any, usual: Usual, feature: Feature) -> int:
+    """Whether a number lies below (−1) or above (1) the median; 0 where it is neither or that is not known."""
+    if not feature.is_number or words.is_nothing(value) or usual.value is None:
+        return 0
+    return int(np.sign(float(value) - float(usual.value)))
+
+
+def _usually(usual: Usual, side: int, value: Any, feature: Feature, schema: Schema) -> str:
+    if usual.value is None:
+        return ""
+    if feature.is_number:
+        template = "half more" if side < 0 else "half less" if side > 0 else "usual number"
+        return words.say(template, value=words.quantity(usual.value, feature, schema, unit=False))
+    share = words.percent(usual.share)
+    if value == usual.value:
+        return words.say("usual as here", share=share)
+    return words.say("usual level", value=words.quantity(usual.value, feature, schema), share=share)
+
+
+def actionable(schema: Schema) -> frozenset[str]:
+    """Columns an edit can change: editable ones, and what follows from them by a formula or a rule."""
+    from churn.data import formula
+
+    found = {feature.name for feature in schema.features if feature.editable}
+    follows = [(tuple(formula.columns(f.formula)), (f.name,)) for f in schema.features if f.formula]
+    follows += [(tuple(rule.when), (name,)) for rule in schema.rules for name in rule.then]
+    grown = True
+    while grown:
+        new = {name for causes, effects in follows if found.intersection(causes) for name in effects} - found
+        found |= new
+        grown = bool(new)
+    return frozenset(found)

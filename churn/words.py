@@ -1,0 +1,387 @@
+"""How numbers and sentences read on screen, in exports and in chart texts.
+
+Pure functions, one place for every format and every template, so that a translation replaces `TEMPLATES`, `MONTHS` and
+`plural` and nothing else. Numbers: risk `41%`, averages `26.5%`, differences `+15 points`, counts `7,043`, money by
+magnitude, nothing = `–`. The minus sign is U+2212; `ascii_minus` is for `st.metric`, which reads that sign as a plus.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for the types only: this module stands below the schema
+    from churn.data.schema import Feature, Schema
+
+NOTHING = "–"
+MINUS = "−"
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+TEMPLATES = {
+    # numbers
+    "under": "under {value}",
+    "over": "over {value}",
+    "point": "{value} point",
+    "points": "{value} points",
+    "to": "{low} to {high}",
+    "likely": "likely between {low} and {high} (8 times in 10)",
+    "and": " and ",
+    "since": "{what}, since {day}",
+    # customers and facts
+    "typical customer": "Typical customer",
+    "this customer": "This customer",
+    "this customer edited": "This customer, as edited",
+    "other fact": "{count} other fact",
+    "other facts": "{count} other facts",
+    "unknown": "not known",
+    "fact": "{label}: {value}",
+    "fact unknown": "{label} not known",
+    "fact of": "{label} of {value}",
+    "fact no": "no {label}",
+    "only": "only {value}",
+    # what is usual
+    "half more": "half have {value} or more",
+    "half less": "half have {value} or less",
+    "usual number": "as is usual",
+    "usual level": "most often {value}, {share}",
+    "usual as here": "as {share} have",
+    # reasons
+    "reasons": "Most associated with it: {reasons}",
+    "reasons none": "Nothing sets this customer apart from a typical one.",
+    "reason": "{fact}: {points}",
+    "reason usual": "{fact} ({usual})",
+    "reason inline": "{fact} ({points})",
+    "risk title": "{who}: {risk} risk of leaving, {points} {side} a typical customer",
+    "risk title same": "{who}: {risk} risk of leaving, the same as a typical customer",
+    "above": "above",
+    "below": "below",
+    # what-if
+    "not a promise": "The model's answer from customers like this one, not a promise that the change works.",
+    "nobody like this": "No real customer looks like this; the answer is a guess.",
+    "why rule": "follows from {fact}",
+    "why formula": "recomputed from {labels}",
+    "why freed": "possible again with {fact}",
+    "cascade": "{cause} also changes: {changes}",
+    "cascade removes": "{cause} also removes: {labels}",
+    "becomes": "{label} to {value}",
+    "recomputed": "{label} becomes {value}",
+    "too few": "Too few customers ({count}) to say; shown from {least}.",
+    # groups
+    "lead raises": "Raised by {label} ({share})",
+    "lead lowers": "Lowered by {label} ({share})",
+    # charts, for those who do not see them
+    "alt waterfall": "Waterfall: points of risk for {count} facts, from {typical} to {risk}; {most} {points}.",
+    "alt waterfall flat": "Waterfall: from {typical} to {risk}; no fact changes the risk.",
+    "alt bars": "Bars: {what} for {count} {noun}; {first} leads with {figure}.",
+    "alt bars empty": "Bars: {what}; nothing to show.",
+    "alt tiles": "Heat map: {what} by {rows} and {columns}, {count} groups; highest in {first} with {figure}.",
+    "alt tiles one": "Heat map: {what} by {rows}, {count} groups; highest in {first} with {figure}.",
+    "alt tiles empty": "Heat map: {what}; no group is large enough to say.",
+    "alt histogram": "Histogram: customers by risk in steps of {step}; {bands}; most are in {most}.",
+    "alt histogram empty": "Histogram: customers by risk; nobody to show.",
+    "alt gain": "Gain curve: leavers found by customers called, riskiest first; {found}; by chance it would be {chance}.",
+    "alt calibration": (
+        "Dots: left against promised, for {count} groups by risk, from {low} promised, {low_left} left, "
+        "to {high} promised, {high_left} left; {off}."
+    ),
+    "alt calibration none off": "none is off by more than chance",
+    "alt calibration off": "{count} off by more than chance",
+    "found": "{found} of leavers in the riskiest {share}",
+    "by chance": "by chance",
+    "promised kept": "promise kept",
+    "promised": "promised {promised}, left {left} of {rows}",
+    "alt line": "Line: {what}, {count} values from {first} to {last}; highest {highest}.",
+}
+
+
+def say(template: str, **values: object) -> str:
+    """A sentence from the one table of templates. Raises KeyError for an unknown name or a missing value."""
+    return TEMPLATES[template].format(**values)
+
+
+# -- numbers -----------------------------------------------------------------
+
+
+def is_nothing(value: object) -> bool:
+    """Whether there is no value: None, NaN or infinite."""
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def rounded(value: float, decimals: int = 0) -> Decimal:
+    """Half away from zero, on the number as it is written: 0.285 is 28.5% and rounds to 29."""
+    exact = Decimal(repr(float(value)))
+    if abs(exact) >= 10**15:  # a float has no decimals there
+        return exact.to_integral_value()
+    return exact.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+
+
+def whole_percent(share: float) -> int:
+    """A share (0–1) as whole percent; what the waterfall's printed numbers add up to ("under 1%" counts as nothing)."""
+    if 0 < share < 0.01:
+        return 0
+    return int(rounded(float(Decimal(repr(float(share))) * 100)))
+
+
+def _number(value: Decimal | float | int, decimals: int = 0, signed: bool = False) -> str:
+    shown = rounded(float(value), decimals)
+    sign = MINUS if shown < 0 else ("+" if signed and shown > 0 else "")
+    return f"{sign}{abs(shown):,.{decimals}f}"
+
+
+def percent(share: float | None) -> str:
+    """A risk or share (0–1): `41%`, `under 1%`, `over 99%`; exactly none or all is `0%`, `100%`."""
+    if is_nothing(share):
+        return NOTHING
+    assert share is not None
+    if 0 < share < 0.01:
+        return say("under", value="1%")
+    if 0.99 < share < 1:
+        return say("over", value="99%")
+    return f"{_number(whole_percent(share))}%"
+
+
+def average(share: float | None) -> str:
+    """An average of shares (0–1), with one decimal: `26.5%`."""
+    if is_nothing(share):
+        return NOTHING
+    assert share is not None
+    if 0 < share < 0.001:
+        return say("under", value="0.1%")
+    return f"{_number(float(Decimal(repr(float(share))) * 100), 1)}%"
+
+
+def points(difference: float | None, *, signed: bool = True, unit: bool = True, decimals: int = 0) -> str:
+    """A difference of risks (0–1 scale) in percentage points: `+15 points`, `−13`, `+1 point`, `0 points`."""
+    if is_nothing(difference):
+        return NOTHING
+    assert difference is not None
+    value = _number(float(Decimal(repr(float(difference))) * 100), decimals, signed)
+    if not signed:
+        value = value.removeprefix(MINUS)
+    if not unit:
+        return value
+    return say("point" if value.lstrip("+" + MINUS) == "1" else "points", value=value)
+
+
+def count(number: float | None) -> str:
+    """A number of customers, expected ones too: `7,043`."""
+    if is_nothing(number):
+        return NOTHING
+    assert number is not None
+    return _number(number)
+
+
+def change(number: float | None) -> str:
+    """A difference of counts: `+56`, `−12`, `0`."""
+    if is_nothing(number):
+        return NOTHING
+    assert number is not None
+    return _number(number, signed=True)
+
+
+def times(ratio: float | None) -> str:
+    """How many times something is something else: `1.9×`."""
+    if is_nothing(ratio):
+        return NOTHING
+    assert ratio is not None
+    return f"{_number(ratio, 1)}×"
+
+
+def money(value: float | None, currency: str = "$", *, signed: bool = False, cents: bool | None = None) -> str:
+    """Money by magnitude: `$73.65`, `$9,896`, from ten thousand `$139k`, `$1.24M`.
+
+    `cents`: below a thousand, whether to print them; left out, they are printed where there are any.
+    """
+    if is_nothing(value):
+        return NOTHING
+    assert value is not None
+    size = abs(float(value))
+    if rounded(size, 2) < 1000:
+        shown = rounded(size, 2)
+        text = f"{shown}" if (shown != int(shown) if cents is None else cents) else f"{rounded(size)}"
+    elif rounded(size) < 10_000:
+        text = f"{rounded(size):,}"
+    elif rounded(size / 1e3) < 1000:
+        text = f"{rounded(size / 1e3)}k"
+    else:
+        scale, letter = next((s, x) for s, x in ((1e6, "M"), (1e9, "bn"), (1e12, "tn")) if rounded(size / s) < 1000 or x == "tn")
+        millions = size / scale
+        text = f"{rounded(millions, 2 if millions < 10 else 1 if millions < 100 else 0):,}{letter}"
+    nothing = not any(digit in text for digit in "123456789")
+    sign = "" if nothing else MINUS if value < 0 else "+" if signed else ""
+    gap = "\u00a0" if currency[-1:].isalpha() else ""  # CHF 73.65, but $73.65
+    return f"{sign}{currency}{gap}{text}"
+
+
+def plus_minus(text: str) -> str:
+    """Half the width of an interval: `±$3k`."""
+    return f"±{text.lstrip('+' + MINUS)}"
+
+
+def interval(low: str, high: str) -> str:
+    """Two printed ends: `$131k to $147k`; one where both print alike."""
+    return low if low == high else say("to", low=low, high=high)
+
+
+def likely_between(low: str, high: str) -> str:
+    """An 80% interval in words: `likely between $131k and $147k (8 times in 10)`."""
+    return say("likely", low=low, high=high)
+
+
+def ascii_minus(text: str) -> str:
+    """The same with an ordinary hyphen for a minus: `st.metric` takes U+2212 for a plus."""
+    return text.replace(MINUS, "-")
+
+
+def largest_remainder(parts: Sequence[float], total: int) -> list[int]:
+    """Whole numbers near `parts` that add up to `total` exactly (Hamilton's method, 1791).
+
+    Each is its part rounded down or up, unless `total` is further from the sum of the parts than that allows.
+    Where remainders tie, the larger part takes the difference.
+    """
+    if not parts:
+        return []
+    floors = [math.floor(part) for part in parts]
+    each, left = divmod(total - sum(floors), len(parts))
+    order = sorted(range(len(parts)), key=lambda i: (floors[i] - parts[i], -abs(parts[i]) if each >= 0 else abs(parts[i]), i))
+    whole = [floor + each for floor in floors]
+    for i in order[:left]:
+        whole[i] += 1
+    return whole
+
+
+# -- dates -------------------------------------------------------------------
+
+
+def day(value: date | None, *, year: bool = True) -> str:
+    """`19 Nov 2026`; without the year `19 Nov`."""
+    if value is None:
+        return NOTHING
+    text = f"{value.day} {MONTHS[value.month - 1]}"
+    return f"{text} {value.year}" if year else text
+
+
+def moment(value: datetime | None) -> str:
+    """`19 Nov 2026, 06:12`, in the time zone the value is in."""
+    return NOTHING if value is None else f"{day(value)}, {value:%H:%M}"
+
+
+def month(value: date | None) -> str:
+    """The month as axes name it: `Nov`."""
+    return NOTHING if value is None else MONTHS[value.month - 1]
+
+
+# -- quantities: a value of a column -----------------------------------------
+
+
+def plural(noun: str, number: float) -> str:
+    """The noun as it follows that number: `1 month`, `12 months`, `2 calls per year`, `5 GB`."""
+    if abs(number) == 1 or not noun or noun.isupper() or len(noun) <= 2 or not noun[-1].isalpha():
+        return noun
+    head, per, tail = noun.partition(" per ")
+    if re.search(r"(s|x|z|ch|sh)$", head):
+        head += "es"
+    elif re.search(r"[^aeiou]y$", head):
+        head = head[:-1] + "ies"
+    else:
+        head += "s"
+    return head + per + tail
+
+
+def quantity(value: Any, feature: Feature, schema: Schema, *, unit: bool = True) -> str:
+    """A value of a column with its unit: `1 month`, `$73.65`, `12.5%`, `3`; a level by its label; nothing as `not known`.
+
+    `unit=False` leaves the noun out ("half have 29 or more") and keeps the signs of money and percent.
+    """
+    if is_nothing(value):
+        return say("unknown")
+    if not feature.is_number:
+        level = feature.level(str(value))
+        return level.shown if level else str(value)
+    number = float(value)
+    if feature.unit == "money":
+        return money(number, schema.currency)
+    if feature.unit in ("percent", "share"):
+        return f"{_plain(number * 100 if feature.unit == 'share' else number, feature.whole)}%"
+    text = _plain(number, feature.whole)
+    return f"{text} {plural(feature.unit, number)}" if unit and feature.unit else text
+
+
+def _plain(number: float, whole: bool) -> str:
+    """Enough digits to tell values apart and no more: `1,234`, `12.5`, `0.31`."""
+    size = abs(number)
+    decimals = 0 if size >= 100 else 1 if whole or size >= 10 else 2
+    text = _number(number, decimals)
+    return text.rstrip("0").rstrip(".") if decimals else text
+
+
+def value_text(value: Any, feature: Feature, schema: Schema) -> str:
+    """A fact as a label and a value: `Tenure: 1 month`."""
+    return say("fact", label=feature.label, value=quantity(value, feature, schema))
+
+
+def phrase(value: Any, feature: Feature, schema: Schema, *, only: bool = False) -> str:
+    """A fact as it reads within a sentence: `only 1 month as a customer`, `fibre internet`, `no online security`."""
+    label = lower_first(feature.label)
+    if is_nothing(value):
+        return say("fact unknown", label=label)
+    shown = quantity(value, feature, schema)
+    if feature.is_number:
+        if feature.phrase:
+            text = feature.phrase.replace("{value}", shown)
+            return say("only", value=text) if only else text
+        return say("fact of", label=label, value=say("only", value=shown) if only else shown)
+    level = feature.level(str(value))
+    if level and level.phrase:
+        return level.phrase
+    if feature.phrase:
+        return feature.phrase.replace("{value}", lower_first(shown))
+    if shown.lower() == "no":
+        return say("fact no", label=label)
+    if shown.lower() == "yes":
+        return label
+    return say("fact", label=label, value=shown)
+
+
+def capital(text: str) -> str:
+    """The text as it starts a sentence."""
+    return text[:1].upper() + text[1:]
+
+
+def lower_first(text: str) -> str:
+    """The text as it stands within a sentence; names and abbreviations (`DSL`, `iPhone`) keep their letters."""
+    word = text.split(" ", 1)[0]
+    return text if any(letter.isupper() for letter in word[1:]) else text[:1].lower() + text[1:]
+
+
+def sentence_list(items: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    listed = list(items)
+    if len(listed) < 2:
+        return "".join(listed)
+    return ", ".join(listed[:-1]) + TEMPLATES["and"] + listed[-1]
+
+
+# -- data in marked-up text ---------------------------------------------------
+
+_MARKDOWN = re.compile(r"([\\`*_\[\]$~<>|:&@])")
+_LINE_START = re.compile(r"^(\s*)([#+=-]|\d+(?=[.)]))")
+# What the renderer changes after escapes are gone (icons, emoji, bare links, arrows and dashes) is parted by a word joiner.
+_LATE = re.compile(r":(?=[\w+/-]+:)|https?(?=://)|www(?=\.)|@(?=[\w-]+\.)|-(?=[->])|[<>~](?=[-=])", re.IGNORECASE)
+
+
+def escape_markdown(text: object) -> str:
+    """Data as Streamlit's markdown shows it unchanged: no bold, no formula between two `$`, no `:red[…]`, no link."""
+    flat = re.sub(r"\s*[\r\n]+\s*", " ", str(text))
+    escaped = _MARKDOWN.sub(r"\\\1", _LATE.sub("\\g<0>\u2060", flat))
+    return _LINE_START.sub(lambda m: m[1] + (f"{m[2]}\\" if m[2].isdigit() else f"\\{m[2]}"), escaped)
+
+
+def escape_html(text: object) -> str:
+    """Data as Plotly's text, which reads a little HTML, shows it unchanged."""
+    flat = re.sub(r"\s*[\r\n]+\s*", " ", str(text))
+    return flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

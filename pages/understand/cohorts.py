@@ -1,0 +1,700 @@
+"""Cohorts: which groups of customers carry the risk and the money, who is in them, and which stand out by themselves."""
+
+from __future__ import annotations
+
+import io
+import re
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow
+import streamlit as st
+
+from churn import words
+from churn.base.groups import BAND, Filter
+from churn.base.snapshot import Segment
+from churn.charts import theme
+from churn.charts.bars import Bar, bar_list
+from churn.charts.heat_map import MOST_COLUMNS, MOST_ROWS, Tile, heat_map
+from churn.errors import StoreUnavailable
+from churn.score.people import harmless
+from churn.understand.cohorts import (
+    Cohort,
+    CohortTable,
+    as_frame,
+    cohort_table,
+    dimensions,
+    lead_words,
+    name_of,
+    observed,
+    stake,
+    telling,
+    within,
+)
+from churn.understand.movers import GroupMovers, movers_in
+from churn.understand.riskiest import Riskiest, riskiest
+from churn.words import escape_markdown as escape
+from pages.shared import data, state, widgets
+from pages.shared.data import Pair
+
+# Keys in the address; no filter's key there has an underscore.
+_ROWS, _COLUMNS, _FIGURE, _GROUP = "by_row", "by_column", "by_figure", "by_group"
+_KEYS = (_ROWS, _COLUMNS, _FIGURE, _GROUP)
+_NONE, _ONLY = "", "Rows only"
+_RISK, _REVENUE, _LEAVERS, _CUSTOMERS = "Risk", "Revenue at risk", "Expected leavers", "Customers"
+_BARS = 6
+_LISTED = 10  # customers of a group on one page
+_NAME = 500  # px for the name of a group in a table, at most
+
+
+_Columns = dict[str, tuple[list[Any], Any]]  # name → cells and how they look
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """The group that is looked into: a combination of groups, and the filter that leaves its customers only."""
+
+    columns: tuple[str, ...]
+    labels: tuple[str, ...]
+    filter: Filter
+
+    def name(self, pair: Pair) -> str:
+        return widgets.group_name(pair, self.columns, self.labels)
+
+
+def page(pair: Pair, chosen: Filter) -> None:
+    head = st.container()
+    _read_address()
+    columns, figure = _pick(pair, chosen)
+    _write_address()
+    with widgets.loading(900):
+        table = pair.answer(("cohort table", chosen, columns), lambda: cohort_table(pair.snapshot, chosen, columns))
+    with head:
+        if not table.customers:
+            widgets.nobody(pair)
+            return
+        st.title(escape(_title(pair, table)), anchor=False)
+        st.markdown(f":gray[{_next(pair, table)}]")
+    if table.customers < pair.snapshot.small_group:
+        _customers(pair, chosen, "_few")
+        return
+    group = _group(pair, chosen)
+    left, right = st.columns([0.585, 0.415], gap="medium")
+    with left:
+        _tiles(pair, table, figure, group)
+    with right:
+        _carriers(pair, table, group)
+    if group is not None:
+        _look_into(pair, group)
+    _all_groups(pair, table, group)
+    _stand_out(pair, chosen, group)
+    _changes(pair, chosen, "These customers" if chosen else "All customers")
+
+
+# -- the answer ----------------------------------------------------------------
+
+
+def _title(pair: Pair, table: CohortTable) -> str:
+    """`Month-to-month, 0–12 months: 28% of customers, 49% of the revenue at risk`."""
+    if table.customers < pair.snapshot.small_group:
+        return "1 customer matches" if table.customers == 1 else f"{words.count(table.customers)} customers match these filters"
+    if not table.large:
+        return f"{words.count(table.customers)} customers in {len(table.cohorts)} groups, each too small to say"
+    lead = table.large[0].segment
+    name = _name(pair, lead).replace(" · ", ", ")
+    if len(table.cohorts) == 1:
+        return f"All {words.count(table.customers)} customers are in one group: {name}"
+    whole = stake(table)
+    share = words.percent(stake(lead) / whole) if whole > 0 else words.NOTHING
+    return f"{name}: {words.percent(lead.share)} of customers, {share} of the {_at_stake(table)}"
+
+
+def _next(pair: Pair, table: CohortTable) -> str:
+    """What the leading group comes to, and where the risk is highest. Markdown, data escaped."""
+    if not table.large:
+        return words.say("too few", count=words.count(table.customers), least=words.count(pair.snapshot.small_group))
+    lead, top = table.large[0].segment, table.riskiest
+    leavers = f"{words.count(lead.expected_leavers)} expected leavers"
+    money = pair.schema.money
+    if lead.revenue_at_risk is None or money is None:
+        parts = [f"That is {leavers}."]
+    else:
+        each = "" if money.period == "once" else f" a {money.period}"
+        parts = [f"That is {escape(words.money(lead.revenue_at_risk, pair.schema.currency))}{each} and {leavers}."]
+    if top is not None and top.against_average is not None and len(table.large) > 1:
+        name = f"**{escape(_name(pair, top.segment))}**" if top is not table.large[0] else "this same group"
+        risk, times = words.percent(top.segment.average_risk), words.times(top.against_average).removesuffix("×")
+        parts.append(f"The highest risk is in {name}: {risk}, {times} times the average.")
+    return " ".join(parts)
+
+
+def _at_stake(table: CohortTable) -> str:
+    return "expected leavers" if table.revenue_at_risk is None else "revenue at risk"
+
+
+def _name(pair: Pair, of: Segment, *, brief: bool = False) -> str:
+    return widgets.group_name(pair, of.columns, of.labels, brief=brief)
+
+
+# -- what is asked ---------------------------------------------------------------
+
+
+def _pick(pair: Pair, chosen: Filter) -> tuple[tuple[str, ...], str]:
+    """The one or two columns to group by and the figure to show.
+
+    A column that nobody picked is the one that tells most within the filter, so it need not stand in the address.
+    """
+    names, narrow = pair.answer("cohort columns", lambda: _columns(pair))
+    columns = {name: column for column, name in names.items()}
+    view, told = state.view(), telling(pair.snapshot, chosen)
+    row = columns.get(view.get(_ROWS, ("",))[0], told[0])
+    second = next((one for one in told if one != row and one in narrow), _NONE)
+    picked = view.get(_COLUMNS, ("",))[0]
+    column = _NONE if picked == _ONLY else columns.get(picked, second)
+    column = column if column in narrow and column != row else second
+    figures = [_RISK, *([_REVENUE] if pair.snapshot.has_money else []), _LEAVERS, _CUSTOMERS]
+    figure = view.get(_FIGURE, (_RISK,))[0]
+    boxes = {_ROWS: row, _COLUMNS: column, _FIGURE: figure if figure in figures else _RISK}
+    st.session_state.update({_box(key): value for key, value in boxes.items()})
+
+    def name(column: str) -> str:
+        return names.get(column, _ONLY)
+
+    with st.container(horizontal=True, key="_pick"):
+        for label, key, options, other in (("Rows", _ROWS, [*names], _COLUMNS), ("Columns", _COLUMNS, narrow, _ROWS)):
+            swap = (key, other, name(boxes[key]), name)
+            st.selectbox(label, options, format_func=name, key=_box(key), width=190, on_change=_picked, args=swap)
+        st.segmented_control("Show", figures, required=True, key=_box(_FIGURE), on_change=_show, wrap=True)
+    return (row,) if column == _NONE else (row, column), boxes[_FIGURE]
+
+
+def _box(key: str) -> str:
+    return f"_box {key}"
+
+
+def _columns(pair: Pair) -> tuple[dict[str, str], list[str]]:
+    """Columns that can make rows, by name, and those of few enough groups to make columns too."""
+    found = dimensions(pair.snapshot)
+    names: dict[str, str] = {}
+    for column in (*(one.column for one in found), BAND):
+        name = name_of(column, pair.schema)
+        names[column] = name if name not in names.values() else f"{name} ({len(names) + 1})"
+    few = [one.column for one in found if len(one.labels) <= MOST_COLUMNS]
+    return names, [*few, *([BAND] if len(pair.schema.bands) <= MOST_COLUMNS else []), _NONE]
+
+
+def _picked(key: str, other: str, was: str, name: Callable[[str], str]) -> None:
+    """A callback: somebody picked a column; who picks for one what the other has gets the two exchanged."""
+    now = st.session_state[_box(key)]
+    changed = {**state.view(), key: (name(now),)}
+    if now == st.session_state[_box(other)]:
+        changed[other] = (was,)
+    state.look(changed)
+
+
+def _show() -> None:
+    """A callback: somebody picked a figure; risk is what the address need not name."""
+    figure = st.session_state[_box(_FIGURE)]
+    state.look({**state.view(), _FIGURE: () if figure == _RISK else (figure,)})
+
+
+def _read_address() -> None:
+    """A link and the browser's way back go by the address; whoever comes from another page finds things as they were left."""
+    told = {key: tuple(found) for key in _KEYS if (found := st.query_params.get_all(key))}
+    if told if state.entered() else told != state.written():
+        state.look(told)
+
+
+def _write_address() -> None:
+    for key in _KEYS:
+        wanted = list(state.view().get(key, ()))
+        if st.query_params.get_all(key) == wanted:
+            continue
+        if wanted:
+            st.query_params[key] = wanted
+        else:
+            del st.query_params[key]
+    state.write()
+
+
+# -- the chosen group --------------------------------------------------------------
+
+
+def _group(pair: Pair, chosen: Filter) -> _Chosen | None:
+    """The group that is looked into; None where there is none, or the filter leaves nobody of it."""
+    told = state.view().get(_GROUP, ())
+    columns, labels = tuple(told[::2]), tuple(told[1::2])
+    known = len(columns) == len(labels) == len(set(columns)) and all(one == BAND or one in pair.schema for one in columns)
+    if not told or not known:
+        return None
+    there = all(label in pair.snapshot.groups(column) for column, label in zip(columns, labels, strict=True))
+    narrowed = within(chosen, columns, labels) if there else None
+    return None if narrowed is None else _Chosen(columns, labels, narrowed)
+
+
+def _choose(columns: Sequence[str], labels: Sequence[str]) -> None:
+    state.look({**state.view(), _GROUP: tuple(part for pair in zip(columns, labels, strict=True) for part in pair)})
+
+
+def _close() -> None:
+    state.look({**state.view(), _GROUP: ()})
+
+
+def _look_into(pair: Pair, group: _Chosen) -> None:
+    """Who is in the chosen group, and what changed there."""
+    found = pair.answer(("segment", group), lambda: pair.snapshot.segments(group.filter, group.columns))
+    with st.container(border=True, key="_group"):
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="_group_head"):
+            st.header(escape(group.name(pair)), anchor=False, width="content")
+            with st.container(horizontal=True, width="content"):
+                st.button(
+                    "Look at it alone",
+                    icon=":material/filter_alt:",
+                    type="tertiary",
+                    key="_alone",
+                    on_click=_alone,
+                    args=(pair, group),
+                )
+                st.button("Close", icon=":material/close:", type="tertiary", key="_close", on_click=_close)
+        if not found:
+            st.markdown("Nobody is in this group with these filters.")
+            return
+        segment = found[0]
+        compared = pair.before is not None
+        left, right = st.columns([0.585, 0.415], gap="medium") if compared else (st.container(), st.container())
+        with left:
+            st.caption(_summary(pair, segment))
+            _customers(pair, group.filter, "_group_customers", segment.customers)
+        if compared:
+            with right:
+                _changes(pair, group.filter, "This group")
+
+
+def _alone(pair: Pair, group: _Chosen) -> None:
+    widgets.narrow(pair, group.filter)
+    _close()
+
+
+def _summary(pair: Pair, segment: Segment) -> str:
+    customers = f"{words.count(segment.customers)} {_noun(segment.customers)}"
+    if segment.small:
+        least = words.count(pair.snapshot.small_group)
+        return f"{customers}; {words.lower_first(words.say('too few', count=words.count(segment.customers), least=least))}"
+    parts = [
+        customers,
+        f"{words.percent(segment.average_risk)} risk",
+        f"{words.count(segment.expected_leavers)} expected leavers",
+    ]
+    if segment.revenue_at_risk is not None:
+        parts.append(f"{escape(words.money(segment.revenue_at_risk, pair.schema.currency))} at risk")
+    return " · ".join(parts)
+
+
+def _customers(pair: Pair, chosen: Filter, key: str, customers: int = _LISTED) -> None:
+    """The customers of a filter, a page of them at a time."""
+    pages = -(-customers // _LISTED)
+    turned = f"{key} {hash(chosen)}"
+    at = min(int(st.session_state.get(turned, 1)), pages)
+    widgets.customer_table(pair, chosen, order=state.REVENUE, rows=_LISTED, key=key, offset=(at - 1) * _LISTED)
+    if pages > 1:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.pagination(pages, key=turned, max_visible_pages=5)
+            shown = f"{words.count((at - 1) * _LISTED + 1)}–{words.count(min(at * _LISTED, customers))}"
+            st.caption(f"{shown} of {words.count(customers)}")
+
+
+# -- tiles and bars ------------------------------------------------------------------
+
+
+def _tiles(pair: Pair, table: CohortTable, figure: str, group: _Chosen | None) -> None:
+    """The heat map: a tile for every group, in the order of the groups."""
+    by = [name_of(column, pair.schema) for column in table.columns]
+    lower = [words.lower_first(name) for name in by]
+    st.header(f"{figure} by {escape(' and '.join(lower))}", anchor=False)
+    rows = _in_order(pair, table, 0)
+    columns = _in_order(pair, table, 1) if len(by) > 1 else [""]
+    left_out = len(rows) - MOST_ROWS
+    if left_out > 0:
+        sizes = {row: sum(one.segment.customers for one in table.cohorts if one.segment.labels[0] == row) for row in rows}
+        kept = sorted(rows, key=lambda row: -sizes[row])[:MOST_ROWS]
+        rows = [row for row in rows if row in kept]
+    small = "share of customers" if figure == _CUSTOMERS else "customers in the group"
+    also = f" · the {MOST_ROWS} largest of {MOST_ROWS + left_out}, the others are in the table below" if left_out > 0 else ""
+    st.caption(f"Small figure: {small} · click a tile to see who is in it{also}")
+    tiles = [
+        Tile(
+            id=str(place),
+            row=rows.index(of.segment.labels[0]),
+            column=columns.index(of.segment.labels[1]) if len(by) > 1 else 0,
+            value=None if of.small else _value(of.segment, figure),
+            figure="too few" if of.small else _printed(pair, of.segment, figure),
+            note=words.percent(of.segment.share) if figure == _CUSTOMERS and not of.small else _short(of.segment.customers),
+        )
+        for place, of in enumerate(table.cohorts)
+        if of.segment.labels[0] in rows
+    ]
+    marked = table.find(group.labels) if group and group.columns == table.columns else None
+    drawn = heat_map(
+        tiles,
+        rows,
+        columns,
+        what=figure.lower(),
+        by=lower,
+        chosen=str(table.cohorts.index(marked)) if marked else None,
+    )
+
+    def clicked(point: Sequence[str]) -> None:
+        if point and point[0].isdigit() and int(point[0]) < len(table.cohorts):
+            _toggle(table.cohorts[int(point[0])].segment, group)
+
+    widgets.chart(drawn, key="_tiles", on_click=clicked)
+
+
+def _toggle(segment: Segment, group: _Chosen | None) -> None:
+    """Look into a group; the one that is open already is closed."""
+    if group and (group.columns, group.labels) == (segment.columns, segment.labels):
+        _close()
+    else:
+        _choose(segment.columns, segment.labels)
+
+
+def _in_order(pair: Pair, table: CohortTable, place: int) -> list[str]:
+    there = {one.segment.labels[place] for one in table.cohorts}
+    return [label for label in pair.snapshot.groups(table.columns[place]) if label in there]
+
+
+def _value(segment: Segment, figure: str) -> float:
+    found = {
+        _RISK: segment.average_risk,
+        _REVENUE: segment.revenue_at_risk or 0.0,
+        _LEAVERS: segment.expected_leavers,
+        _CUSTOMERS: float(segment.customers),
+    }
+    return max(found[figure], 0.0)
+
+
+def _printed(pair: Pair, segment: Segment, figure: str) -> str:
+    if figure == _RISK:
+        return words.percent(segment.average_risk)
+    if figure == _REVENUE:
+        return words.money(segment.revenue_at_risk, pair.schema.currency, cents=False)
+    return _short(round(segment.expected_leavers) if figure == _LEAVERS else segment.customers)
+
+
+def _short(number: int) -> str:
+    """A count where room is short: `1,994`, from ten thousand `12k`."""
+    return words.money(number, "", cents=False)
+
+
+def _carriers(pair: Pair, table: CohortTable, group: _Chosen | None) -> None:
+    """The groups that carry most of what is at stake."""
+    money = table.revenue_at_risk is not None
+    st.header("Who carries the money" if money else "Where the expected leavers are", anchor=False)
+    what = "revenue at risk" if money else "expected leavers"
+    first = "Largest revenue at risk" if money else "Most expected leavers"
+    st.caption(f"{first} first · share of customers in brackets")
+    shown, rest = table.large[:_BARS], [one.segment for one in table.large[_BARS:]] + list(table.small)
+
+    def figure(value: float) -> str:
+        return words.money(value, pair.schema.currency) if money else words.count(value)
+
+    bars = [
+        Bar(
+            id=str(place),
+            name=_name(pair, of.segment, brief=True),
+            value=stake(of.segment),
+            figure=figure(stake(of.segment)),
+            note=f"({words.percent(of.segment.share)})",
+        )
+        for place, of in enumerate(shown)
+    ]
+    if rest:
+        total = sum(stake(one) for one in rest)
+        share = sum(one.customers for one in rest) / table.customers
+        name = f"{words.count(len(rest))} other {'group' if len(rest) == 1 else 'groups'}"
+        bars.append(Bar("", name, total, figure(total), f"({words.percent(share)})"))
+    marked = next((str(place) for place, of in enumerate(shown) if group and of.segment.labels == group.labels), None)
+    drawn = bar_list(bars, what=what, leading=theme.MONEY if money else theme.RAISES, chosen=marked)
+
+    def clicked(point: Sequence[str]) -> None:
+        if point and point[0].isdigit() and int(point[0]) < len(shown):
+            _toggle(shown[int(point[0])].segment, group)
+
+    widgets.chart(drawn, key="_carriers", on_click=clicked)
+
+
+# -- the table ----------------------------------------------------------------------
+
+
+def _all_groups(pair: Pair, table: CohortTable, group: _Chosen | None) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="_table_head"):
+        st.header("All groups", anchor=False, width="content")
+        named = "-".join(_slug(name_of(column, pair.schema)) for column in table.columns)
+        st.download_button(
+            "Download",
+            lambda: _file(pair, table),
+            file_name=f"cohorts-{named}-{uuid.uuid4()}.csv",
+            mime="text/csv",
+            on_click="ignore",
+            icon=":material/download:",
+            type="tertiary",
+            key="_download",
+        )
+    st.caption(_reconciled(pair, table))
+    order = [*table.large, *(one for one in table.cohorts if one.small)]
+
+    def chose(key: str) -> None:
+        rows = st.session_state[key].selection.rows
+        if rows and rows[0] < len(order):
+            _choose(order[rows[0]].segment.columns, order[rows[0]].segment.labels)
+        else:
+            _close()
+
+    _grid(
+        pair,
+        [_name(pair, one.segment, brief=True) for one in order],
+        [one.segment for one in order],
+        _columns_of(pair, table, order),
+        key="_groups",
+        chose=chose,
+        group=group,
+        alt=f"Table: {len(order)} groups by {_at_stake(table)}; {_name(pair, order[0].segment)} leads.",
+    )
+    if table.outcomes:
+        st.caption(_about_outcomes(table))
+
+
+def _columns_of(pair: Pair, table: CohortTable, order: Sequence[Cohort]) -> _Columns:
+    """Column → its cells and how they look. What is too small to say stays empty."""
+
+    def told(take: Callable[[Cohort], Any]) -> list[Any]:
+        return [None if one.small else take(one) for one in order]
+
+    segments = [one.segment for one in order]
+    found: _Columns = {
+        "Customers": ([one.customers for one in segments], _number("%,d", 80)),
+        "Risk": (told(lambda one: _percent(one.segment.average_risk)), _risk_column()),
+    }
+    if table.outcomes:
+        left = "Of those whose outcome is known, the share that left."
+        cells = told(lambda one: None if (share := observed(one.segment)) is None else share * 100)
+        found["Left (known)"] = (cells, _number("%.0f%%", 92, left))
+        if any(one.foreseen is not None for one in segments):
+            unseen = "The risk of the same customers by models that had not seen them: what is to be held against who left."
+            cells = told(lambda one: None if one.segment.foreseen is None else one.segment.foreseen * 100)
+            found["Foreseen"] = (cells, _number("%.0f%%", 74, unseen))
+    found |= _at_stake_columns(pair, [None if one.small else one.segment for one in order])
+    average = f"Risk as a multiple of the average, {words.average(table.average_risk)}."
+    found["× average"] = (told(lambda one: one.against_average), _number("%.1f×", 78, average))
+    if any(one.lead for one in order):
+        besides = "The reason that most often stands first, besides the columns of the table, and for how many customers it does."
+        reasons = told(lambda one: lead_words(one.lead, pair.schema) if one.lead else None)
+        found["Top reason"] = (reasons, st.column_config.TextColumn(help=besides))
+    return found
+
+
+def _at_stake_columns(pair: Pair, segments: Sequence[Segment | None]) -> _Columns:
+    """Expected leavers, revenue at risk where there is money, and half the width of the range of the one that counts."""
+    found: _Columns = {
+        "Leavers": ([one.expected_leavers if one else None for one in segments], _number("%,.0f", 68, "Expected leavers."))
+    }
+    ranges = [one.leavers_interval if one else None for one in segments]
+    form = "%,.0f"
+    if pair.schema.money is not None:
+        form = f"{pair.schema.currency.replace('%', '%%')}%,.0f"
+        each = {"month": "a month", "quarter": "a quarter", "year": "a year", "once": "in all"}[pair.schema.money.period]
+        found["At risk"] = (
+            [one.revenue_at_risk if one else None for one in segments],
+            _number(form, 78, f"Revenue at risk, {each}."),
+        )
+        ranges = [one.interval if one else None for one in segments]
+    if any(ranges):
+        what = "the revenue at risk" if pair.schema.money else "the expected leavers"
+        halves = [None if one is None else (one.high - one.low) / 2 for one in ranges]
+        found["Likely within"] = (halves, _number(f"±{form}", 92, f"How far {what} may likely be off, 8 times in 10."))
+    return found
+
+
+def _grid(
+    pair: Pair,
+    names: Sequence[str],
+    segments: Sequence[Segment],
+    columns: _Columns,
+    *,
+    key: str,
+    chose: Callable[[str], None],
+    group: _Chosen | None,
+    alt: str,
+) -> None:
+    """A table of groups; a row's box looks into the group, and shows which one that is."""
+    marked = [row for row, one in enumerate(segments) if group and (one.columns, one.labels) == (group.columns, group.labels)]
+    st.session_state[key] = {"selection": {"rows": marked, "columns": [], "cells": []}}
+    few = [f"{name} (too few)" if one.small else name for name, one in zip(names, segments, strict=True)]
+    room = round(min(max(theme.width(name) for name in few) * 1.02 + 22, _NAME))
+    st.dataframe(
+        pyarrow.table({"Group": few, **{name: cells for name, (cells, _) in columns.items()}}),
+        column_config={"Group": st.column_config.TextColumn(width=room), **{name: form for name, (_, form) in columns.items()}},
+        hide_index=True,
+        on_select=lambda: chose(key),
+        selection_mode="single-row",
+        key=key,
+        height="content" if len(segments) <= 12 else 460,
+        placeholder=words.NOTHING,
+        alt=alt,
+    )
+
+
+def _risk_column() -> Any:
+    return st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d%%", color="#DF8548", width=92)
+
+
+def _percent(risk: float) -> int:
+    return min(max(words.whole_percent(risk), 1), 99)
+
+
+def _number(form: str, width: int, help: str | None = None) -> Any:
+    return st.column_config.NumberColumn(format=form, width=width, help=help)
+
+
+def _reconciled(pair: Pair, table: CohortTable) -> str:
+    """`Totals agree with the filter: 7,043 customers, 1,869 expected leavers, $139k at risk`, and what is too small to say."""
+    small = pair.snapshot.small_group
+
+    def sums(customers: int, leavers: float, revenue: float | None) -> str:
+        parts = [f"{words.count(customers)} {_noun(customers)}", f"{words.count(leavers)} expected leavers"]
+        return ", ".join(
+            [*parts, *([] if revenue is None else [f"{escape(words.money(revenue, pair.schema.currency))} at risk"])]
+        )
+
+    text = f"Totals agree with the filter: {sums(table.customers, table.expected_leavers, table.revenue_at_risk)}"
+    if few := table.small:
+        revenue = None if table.revenue_at_risk is None else sum(one.revenue_at_risk or 0.0 for one in few)
+        told = sums(sum(one.customers for one in few), sum(one.expected_leavers for one in few), revenue)
+        groups = "1 group has" if len(few) == 1 else f"{words.count(len(few))} groups have"
+        text += f" · {groups} fewer than {words.count(small)} customers and no figures: {told}"
+    return f"{text} · tick a row to see who is in it"
+
+
+def _about_outcomes(table: CohortTable) -> str:
+    """What the share that left can be held against."""
+    if any(one.segment.foreseen is not None for one in table.cohorts):
+        return (
+            "The model learnt from these customers, so its risk comes closer to who left than it would for others. "
+            "“Foreseen” is the risk by models that had not seen them."
+        )
+    return "“Left (known)” counts only customers whose outcome is known."
+
+
+def _file(pair: Pair, table: CohortTable) -> bytes:
+    """The table as a file for spreadsheets, in which no text runs as a formula."""
+    buffer = io.BytesIO()
+    simulated = data.desk().settings.simulated or pair.snapshot.simulated
+    harmless(as_frame(table, pair.schema, simulated=simulated)).write_csv(buffer, quote_style="non_numeric", include_bom=True)
+    return buffer.getvalue()
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "column"
+
+
+# -- what stands out ------------------------------------------------------------------
+
+
+def _stand_out(pair: Pair, chosen: Filter, group: _Chosen | None) -> None:
+    """Groups of up to three conditions that nobody asked for."""
+    st.header("Riskiest segments, found by themselves", anchor=False)
+    with widgets.loading(300):
+        found = pair.answer(("riskiest", chosen), lambda: riskiest(pair.snapshot, chosen))
+    if not found.segments:
+        st.markdown("No group of up to three conditions stands out from these customers by more than chance.")
+        st.caption(_how(found))
+        return
+    segments = [one.segment for one in found.segments]
+    checked = f"Their risk among the {words.count(found.checked)} customers that the search did not see."
+    likely = "Between which shares of them leave: holds for all these segments together 8 times in 10."
+    average = f"Checked risk as a multiple of the average, {words.average(found.average_risk)}."
+    ranges = [words.interval(words.percent(one.likely.low), words.percent(one.likely.high)) for one in found.segments]
+    columns: _Columns = {
+        "Customers": ([one.customers for one in segments], _number("%,d", 80)),
+        "Risk": ([_percent(one.average_risk) for one in segments], _risk_column()),
+        "Checked": ([one.checked_risk * 100 for one in found.segments], _number("%.0f%%", 74, checked)),
+        "Likely": (ranges, st.column_config.TextColumn(alignment="right", width=105, help=likely)),
+        "× average": ([one.against_average for one in found.segments], _number("%.1f×", 78, average)),
+        **{name: column for name, column in _at_stake_columns(pair, segments).items() if name != "Likely within"},
+    }
+
+    def chose(key: str) -> None:
+        rows = st.session_state[key].selection.rows
+        if rows and rows[0] < len(segments):
+            _choose(segments[rows[0]].columns, segments[rows[0]].labels)
+        else:
+            _close()
+
+    names = [_name(pair, one) for one in segments]
+    alt = f"Table: {len(names)} segments by risk; {names[0]} leads with {words.percent(found.segments[0].checked_risk)}."
+    st.caption(f"{_how(found)} Tick a row to see who is in it.")
+    _grid(pair, names, segments, columns, key="_riskiest", chose=chose, group=group, alt=alt)
+
+
+def _how(found: Riskiest) -> str:
+    return (
+        f"Searched among {words.count(found.searched)} customers chosen at random: {words.count(found.tried)} groups tried. "
+        f"Told only if the {words.count(found.checked)} others bear it out, allowing for the number of segments told."
+    )
+
+
+def _changes(pair: Pair, chosen: Filter, who: str) -> None:
+    """What changed for some customers since the scoring before."""
+    st.header("Since the last scoring", anchor=False)
+    before = pair.before
+    if before is None:
+        first = pair.before_id is None
+        st.markdown(
+            "First scoring: nothing to compare with yet."
+            if first
+            else "The scoring before had other columns; it cannot be compared."
+        )
+        return
+    try:
+        found = pair.answer(("movers", chosen), lambda: movers_in(before, pair.snapshot, chosen))
+    except StoreUnavailable as error:
+        st.markdown(f"The scoring before cannot be compared: {escape(str(error))}")
+        return
+    st.caption(f"{who}, compared with {words.day(found.since)}")
+    st.markdown("\n".join(f"- {line}" for line in _told(pair, found)))
+
+
+def _told(pair: Pair, found: GroupMovers) -> list[str]:
+    """What changed, line by line. Markdown, data escaped."""
+    change = words.change(found.now - found.before)
+    lines = [f"**{words.count(found.now)} {_noun(found.now)}**, {words.count(found.before)} then ({change})."]
+    came = [f"{words.count(found.came)} new"] if found.came else []
+    came += [f"{words.count(found.joined)} from other groups"] if found.joined else []
+    went = [f"{words.count(found.went)} are no longer there"] if found.went else []
+    went += [f"{words.count(found.left_for_others)} are in other groups now"] if found.left_for_others else []
+    if came:
+        lines.append(f"Came: {' and '.join(came)}.")
+    if went:
+        lines.append(f"Went: {' and '.join(went)}.")
+    into, out_of = words.count(found.into), words.count(found.out_of)
+    lines.append(f"**{into}** moved into {escape(words.lower_first(found.band))} risk, {out_of} moved out.")
+    if found.change is not None and min(found.before, found.now) >= pair.snapshot.small_group:
+        points = words.points(found.change, signed=False, decimals=1)
+        rose = "rose by" if found.change > 0 else "fell by"
+        lines.append(f"The average risk {rose} {points}." if points.strip("0. points") else "The average risk is the same.")
+        if found.revenue is not None:
+            revenue = escape(words.money(found.revenue, pair.schema.currency, signed=True))
+            lines.append(f"Revenue at risk: {revenue}.")
+    if not found.same_model:
+        lines.append("The model changed as well: part of the difference is its own.")
+    return lines
+
+
+def _noun(number: int) -> str:
+    return "customer" if number == 1 else "customers"
+
+
+run = data.run()
+page(run.pair, run.chosen)

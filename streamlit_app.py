@@ -1,0 +1,41 @@
+"""The frame: page config, the pair, navigation, filters — then the page."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from churn.errors import ChurnError
+from pages.shared import data, widgets
+
+# Streamlit fetches an icon given to `st.Page` from a server of Google's to make a favicon of it: the menu draws them instead.
+OVERVIEW = st.Page(widgets.OVERVIEW, title="Overview", default=True)
+COHORTS = st.Page(widgets.COHORTS, title="Cohorts", url_path="cohorts")
+CUSTOMER = st.Page(widgets.CUSTOMER, title="Customer", url_path="customer")
+CHAMPION = st.Page("pages/watch/champion.py", title="Champion", url_path="champion")
+MENU = {
+    "Understand": ((OVERVIEW, ":material/space_dashboard:"), (COHORTS, ":material/grid_view:")),
+    "Act": ((CUSTOMER, ":material/person_search:"),),
+    "Watch": ((CHAMPION, ":material/workspace_premium:"),),
+}
+
+
+def frame() -> None:
+    page = st.navigation([entry for section in MENU.values() for entry, _ in section], position="hidden")
+    widgets.dress(page.title)
+    widgets.menu(MENU)
+    try:
+        with widgets.loading():
+            pair = data.begin()
+        if pair is None:
+            widgets.nothing_to_show(data.desk())
+            return
+        chosen = widgets.filters(pair)
+        data.use(pair, chosen)
+        widgets.frame_line(page.title, pair, chosen)
+        widgets.follow(pair)
+        page.run()
+    except ChurnError as error:
+        widgets.failed(error)
+
+
+frame()

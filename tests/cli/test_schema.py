@@ -1,0 +1,185 @@
+"""`churn schema infer` and `churn schema check`, as a person or a program calls them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from churn import cli
+from churn.data.schema import Schema
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run the command in an empty folder: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["churn", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> str:
+    rows = 200
+    left = [i * 7 % 10 < 3 for i in range(rows)]
+    frame = pl.DataFrame(
+        {
+            "id": [f"c{i}" for i in range(rows)],
+            "contract": [("Monthly", "One year")[(i + gone) % 2] for i, gone in enumerate(left)],
+            "MonthlyCharges": [20 + i % 37 + 5 * gone for i, gone in enumerate(left)],
+            "score_of_the_model": [0.9 if gone else 0.1 for gone in left],
+            "left": ["Yes" if gone else "No" for gone in left],
+        }
+    )
+    frame.write_csv(tmp_path / "t.csv")
+    return "t.csv"
+
+
+def _infer(run: Run, table: str) -> None:
+    assert run("schema", "infer", table, "--key", "id", "--target", "left", "-o", "s.yaml")[0] == 0
+
+
+def test_infer_writes_yaml_and_shows_what_it_decided(run: Run, table: str, tmp_path: Path) -> None:
+    code, out, err = run("schema", "infer", table, "--key", "id", "--target", "left", "-o", "s.yaml", "--name", "Subscribers")
+    assert (code, err) == (0, "")
+    schema = Schema.load(tmp_path / "s.yaml")
+    assert schema.name == "Subscribers"
+    assert schema.names == ("contract", "MonthlyCharges")
+    assert "What was decided about 200 rows and 5 columns" in out
+    assert "Left out as a leak: score_of_the_model (alone it ranks leavers with AUC 1.00" in out
+    assert "churn train t.csv --schema s.yaml" in out
+    notes = (tmp_path / "s.yaml").read_text().splitlines()[:4]
+    assert notes[0] == "# Drafted by `churn schema infer` from 200 rows of t.csv."
+    assert notes[2].startswith("# Left out as a leak: score_of_the_model")
+    assert "set each `cost`" in notes[3]
+
+
+def test_infer_without_a_file_prints_only_yaml_on_standard_output(run: Run, table: str) -> None:
+    code, out, err = run("schema", "infer", table, "--key", "id", "--target", "left")
+    assert code == 0
+    assert Schema.from_yaml(out).key == "id"
+    assert "What was decided" in err
+
+
+def test_infer_keeps_the_schema_that_was_there(run: Run, table: str, tmp_path: Path) -> None:
+    for text in ("my: edits", "my: other edits"):
+        (tmp_path / "s.yaml").write_text(text)
+        _infer(run, table)
+    assert (tmp_path / "s.yaml.bak").read_text() == "my: edits"
+    assert (tmp_path / "s.yaml.bak1").read_text() == "my: other edits"
+    _infer(run, table)  # nothing has changed: no further copy
+    assert sorted(path.name for path in tmp_path.glob("s.yaml*")) == ["s.yaml", "s.yaml.bak", "s.yaml.bak1"]
+
+
+def test_infer_speaks_json(run: Run, table: str) -> None:
+    code, out, _ = run("schema", "infer", table, "--key", "id", "--target", "left", "--json")
+    answer = json.loads(out)
+    assert code == 0
+    assert Schema.model_validate(answer["schema"]).key == "id"
+    assert {"column": "id", "decision": "key", "evidence": "one for each of 200 rows"} in answer["decisions"]
+
+
+def test_check_is_quiet_about_a_table_that_fits(run: Run, table: str) -> None:
+    _infer(run, table)
+    code, out, _ = run("schema", "check", table, "--schema", "s.yaml")
+    assert (code, out) == (0, "200 rows: all fit the schema\n")
+
+
+def test_check_lists_every_violation_and_fails(run: Run, table: str, tmp_path: Path) -> None:
+    _infer(run, table)
+    text = (tmp_path / "t.csv").read_text().replace("c1,", "c0,").replace(",20,", ",x,", 1).replace("One year", "one YEAR ", 1)
+    (tmp_path / "bad.csv").write_text(text)
+    code, out, _ = run("schema", "check", "bad.csv", "--schema", "s.yaml")
+    assert code == 1
+    assert "must not repeat, and row 1 has the same" in out
+    assert "must be a number" in out
+    assert "'One year'" in out
+    assert "200 rows: 2 errors, 1 warning; 1 can be put right with --fix -o FILE" in out
+    code, out, _ = run("schema", "check", "bad.csv", "--schema", "s.yaml", "--json")
+    answer = json.loads(out)
+    assert code == 1
+    assert (answer["errors"], answer["warnings"], answer["fixable"]) == (2, 1, 1)
+    assert answer["violations"][0].keys() == {"column", "row", "value", "rule", "fix", "severity", "count"}
+
+
+def test_warnings_alone_are_no_failure(run: Run, table: str, tmp_path: Path) -> None:
+    _infer(run, table)
+    (tmp_path / "w.csv").write_text((tmp_path / "t.csv").read_text().replace("One year", "Two years", 1))
+    code, out, _ = run("schema", "check", "w.csv", "--schema", "s.yaml")
+    assert code == 0
+    assert "0 errors, 1 warning" in out
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_fix_writes_a_copy_and_leaves_the_table(run: Run, table: str, tmp_path: Path, suffix: str) -> None:
+    _infer(run, table)
+    bad = (tmp_path / "t.csv").read_text().replace("One year", " one year", 1)
+    (tmp_path / "bad.csv").write_text(bad)
+    code, out, _ = run("schema", "check", "bad.csv", "--schema", "s.yaml", "--fix", "-o", f"good{suffix}")
+    assert code == 0
+    assert f"Wrote good{suffix}: 1 thing put right" in out
+    assert (tmp_path / "bad.csv").read_text() == bad
+    assert run("schema", "check", f"good{suffix}", "--schema", "s.yaml")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("infer", "none.csv", "--key", "id", "--target", "left"), "none.csv: no such file"),
+        (("infer", "t.csv", "--key", "ID_", "--target", "left"), "key column 'ID_' is not in the table; did you mean 'id'?"),
+        (("infer", "t.csv", "--key", "id", "--target", "contract"), "Give --positive; it has"),
+        (("infer", "t.csv", "--key", "id", "--target", "MonthlyCharges"), "must have two classes"),
+        (("infer", "t.csv", "--key", "id", "--target", "left", "-o", "no/such/folder.yaml"), "cannot be written"),
+        (("infer", "sqlite:///none.db", "--key", "id", "--target", "left"), "a database needs a query"),
+        (("check", "t.csv", "--schema", "none.yaml"), "no schema at none.yaml"),
+        (("check", "t.csv", "--schema", "s.yaml", "--fix"), "--fix needs -o FILE"),
+        (("check", "t.csv", "--schema", "s.yaml", "-o", "x.csv"), "needs --fix"),
+        (("check", "t.csv", "--schema", "s.yaml", "--fix", "-o", "./t.csv"), "is the table itself"),
+        (("check", "t.csv", "--schema", "s.yaml", "--fix", "-o", "x.doc"), "written as .csv or .parquet"),
+        (("check", "t.csv", "--schema", "s.yaml", "--fix", "-o", "no/x.csv"), "cannot be written"),
+    ],
+)
+def test_bad_input_ends_with_one_clear_line_and_exit_code_2(run: Run, table: str, arguments: tuple[str, ...], says: str) -> None:
+    _infer(run, table)
+    code, _, err = run("schema", *arguments)
+    assert code == 2
+    assert says in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_password_in_an_address_is_written_nowhere(run: Run, table: str, tmp_path: Path) -> None:
+    pl.read_csv(tmp_path / "t.csv").write_database("t", f"sqlite:///{tmp_path}/t.db", engine="sqlalchemy")
+    address = f"sqlite:///{tmp_path}/t.db?timeout=5"
+    code, out, err = run(
+        "schema", "infer", address, "--query", "select * from t", "--key", "id", "--target", "left", "-o", "s.yaml"
+    )
+    assert (code, err) == (0, "")
+    address = "postgresql+psycopg://ann:s3cret@127.0.0.1:1/base?connect_timeout=2"
+    code, out, err = run("schema", "check", address, "--query", "select 1", "--schema", "s.yaml")
+    assert code == 2
+    assert "s3cret" not in out + err
+    assert "ann:***@127.0.0.1" in err
+
+
+@pytest.mark.realdata
+def test_telco_from_table_to_schema_to_check(run: Run, real_table: Callable[[str], Path]) -> None:
+    path = str(real_table("WA_Fn-UseC_-Telco-Customer-Churn.csv"))
+    assert run("schema", "infer", path, "--key", "customerID", "--target", "Churn", "-o", "telco.yaml")[0] == 0
+    assert run("schema", "check", path, "--schema", "telco.yaml")[:2] == (0, "7,043 rows: all fit the schema\n")

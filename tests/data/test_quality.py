@@ -1,0 +1,231 @@
+"""Tables against their schema: what is read, what is refused, what is only warned of, what can be put right."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from churn.data.quality import LEFT, check, conform, fix
+from churn.data.schema import Contacts, Feature, Level, Money, Schema, Snapshot, Target
+from churn.errors import DataError
+
+
+def _levels(*names: str) -> tuple[Level, ...]:
+    return tuple(Level(value=name) for name in names)
+
+
+SCHEMA = Schema(
+    key="id",
+    target=Target(column="left", positive="Yes", negative="No"),
+    features=(
+        Feature(name="tenure", kind="number", label="Tenure", whole=True, range=(0, 72), at_least=0, missing=("?",)),
+        Feature(name="share", kind="number", label="Share", at_least=0, at_most=1),
+        Feature(name="contract", kind="category", label="Contract", levels=_levels("Monthly", "Yearly"), missing=("Unknown",)),
+        Feature(name="senior", kind="flag", label="Senior", levels=_levels("0", "1"), required=True),
+    ),
+)
+ROWS: dict[str, list[Any]] = {
+    "id": ["a", "b", "c"],
+    "tenure": ["1", "?", "72"],
+    "share": ["0.5", "", "1"],
+    "contract": ["Monthly", "Unknown", "Yearly"],
+    "senior": ["0", "1", "1"],
+    "left": ["Yes", "No", ""],
+    "other": ["x", "y", "z"],
+}
+
+
+def _table(**changes: list[Any]) -> pl.DataFrame:
+    return pl.DataFrame({**ROWS, **changes}, strict=False)
+
+
+def _rules(table: pl.DataFrame, schema: Schema = SCHEMA) -> list[str]:
+    return [str(violation) for violation in check(table, schema, target=True).violations]
+
+
+def test_a_table_that_fits_comes_out_conformed() -> None:
+    table = conform(_table(), SCHEMA, target=True)
+    assert table.schema == {
+        "id": pl.String,
+        "tenure": pl.Float64,
+        "share": pl.Float64,
+        "contract": pl.String,
+        "senior": pl.String,
+        LEFT: pl.Int8,
+    }
+    assert table.rows() == [
+        ("a", 1.0, 0.5, "Monthly", "0", 1),
+        ("b", None, None, None, "1", 0),
+        ("c", 72.0, 1.0, "Yearly", "1", None),
+    ]
+    assert conform(_table().drop("left"), SCHEMA).columns == ["id", "tenure", "share", "contract", "senior"]
+
+
+def test_native_types_read_like_text() -> None:
+    native = _table(
+        id=[1, 2, 3], tenure=[1, None, 72], share=[0.5, float("nan"), 1.0], senior=[False, True, True], left=[1, 0, None]
+    )
+    text = _table(id=["1", "2", "3"])
+    assert conform(native, SCHEMA, target=True).equals(conform(text, SCHEMA, target=True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"tenure": ["1", "x", "3"]}, "column 'tenure' must be a number; row 2 has 'x'"),
+        ({"tenure": ["1", "-3", "3"]}, "column 'tenure' must be ≥ 0; row 2 has '-3'"),
+        ({"share": ["1.5", "0", "0"]}, "column 'share' must be ≤ 1; row 1 has '1.5'"),
+        ({"share": [float("inf"), 0.0, 0.0]}, "column 'share' must be a number; row 1 has 'inf'"),
+        ({"id": ["a", "", "c"]}, "column 'id' is the key and must not be empty; row 2 has ''"),
+        ({"id": ["a", None, "c"]}, "column 'id' is the key and must not be empty; row 2 has nothing"),
+        ({"id": ["a", "b", "a"]}, "column 'id' must not repeat, and row 1 has the same; row 3 has 'a'"),
+        ({"senior": ["0", " ", "1"]}, "column 'senior' is required; row 2 has ' '"),
+        ({"left": ["Yes", "Perhaps", "No"]}, "column 'left' must be 'Yes' or 'No'; row 2 has 'Perhaps'"),
+    ],
+)
+def test_every_violation_names_column_row_and_value(changes: dict[str, list[Any]], says: str) -> None:
+    table = _table(**changes)
+    assert says in _rules(table)
+    with pytest.raises(DataError) as caught:
+        conform(table, SCHEMA, target=True)
+    assert says in str(caught.value)
+    assert [str(violation) for violation in caught.value.violations] == [says]
+
+
+def test_all_violations_are_there_and_the_message_names_the_first() -> None:
+    table = _table(tenure=["x", "y", "-1"], share=["2", "-1", "z"], id=["a", "a", ""])
+    with pytest.raises(DataError) as caught:
+        conform(table, SCHEMA)
+    assert len(caught.value.violations) == 8
+    assert "column 'tenure' must be a number; row 1 has 'x' (2 rows in all)" in str(caught.value)
+    assert "and 2 more columns or rules" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_columns_suggest_near_names_and_the_delimiter() -> None:
+    assert "column 'tenure' is not in the table; did you mean 'Tenure'?" in _rules(_table().rename({"tenure": "Tenure"}))
+    assert "column 'share' is not in the table" in _rules(_table().drop("share"))
+    one = pl.DataFrame({"id;tenure;share": ["a;1;2"]})
+    assert "it seems to be separated by ';'" in _rules(one)[0]
+    assert len(_rules(one)) == 1
+    assert any("has no rows" in rule for rule in _rules(_table().clear()))
+
+
+def test_unseen_levels_and_values_out_of_range_are_warnings() -> None:
+    table = _table(contract=["Weekly", "Monthly", "Weekly"], tenure=["80.5", "90", "3"])
+    report = check(table, SCHEMA, target=True)
+    assert report.errors == ()
+    assert [str(violation) for violation in report.warnings] == [
+        "column 'tenure' was never above 72 when the schema was made; row 1 has '80.5' (2 rows in all)",
+        "column 'tenure' is expected to be a whole number; row 1 has '80.5'",
+        "column 'contract' has a level the schema does not know; row 1 has 'Weekly' (2 rows in all)",
+    ]
+    assert conform(table, SCHEMA)["contract"].to_list() == ["Weekly", "Monthly", "Weekly"]
+
+
+def test_snapshots_must_be_dates_and_keys_unique_within_one() -> None:
+    schema = SCHEMA.model_copy(update={"snapshot": Snapshot(column="day")})
+    days = ["2026-01-01", "2026-02-01", "2026-02-01"]
+    assert conform(_table(day=days, id=["a", "a", "b"]), schema)["day"].to_list()[1] == date(2026, 2, 1)
+    assert "column 'day' must be a date; row 2 has 'soon'" in _rules(_table(day=["2026-01-01", "soon", "2026-02-01"]), schema)
+    assert "column 'day' must have a date in every row; row 2 has nothing" in _rules(
+        _table(day=["2026-01-01", None, "2026-02-01"]), schema
+    )
+    assert any("day and month could swap" in rule for rule in _rules(_table(day=["1/2/2026", "3/4/2026", "5/6/2026"]), schema))
+    twice = _rules(_table(day=days, id=["a", "b", "b"]), schema)
+    assert "column 'id' must not repeat within one snapshot, and row 2 has the same; row 3 has 'b'" in twice
+
+
+def test_repeated_keys_are_fine_where_training_allows_them() -> None:
+    table = _table(id=["a", "a", "b"])
+    assert conform(table, SCHEMA, unique=False).height == 3
+
+
+def test_money_and_contacts_ride_along() -> None:
+    schema = SCHEMA.model_copy(update={"money": Money(column="paid"), "contacts": Contacts(name="who", phone="phone")})
+    table = conform(_table(paid=["10", "", "3.5"], who=["Ann", " ", "Zoë"]), schema)
+    assert table["paid"].to_list() == [10.0, None, 3.5]
+    assert table["who"].to_list() == ["Ann", None, "Zoë"]
+    assert "phone" not in table.columns
+    assert "column 'paid' must be a number; row 3 has 'x1'" in _rules(_table(paid=["1", "2", "x1"]), schema)
+
+
+def test_fix_rewrites_what_loses_nothing_and_only_that() -> None:
+    table = _table(
+        id=[" a", "b", "c"],
+        tenure=["1,234", "$12,345.00", "x"],
+        share=["0,5", "50", " 1 "],
+        contract=["monthly", " Yearly ", "Weekly"],
+        senior=["1.0", "0", "1"],
+        left=["yes", "No ", "Yes"],
+    )
+    before = check(table, SCHEMA, target=True)
+    assert {violation.fix for violation in before.violations} >= {
+        "1234",
+        "12345.00",
+        "0.5",
+        "Monthly",
+        "Yearly",
+        "1",
+        "a",
+        "Yes",
+        "No",
+    }
+    fixed, report = fix(table, SCHEMA, target=True)
+    assert fixed["id"].to_list() == ["a", "b", "c"]
+    assert fixed["tenure"].to_list() == ["1234", "12345.00", "x"]
+    assert fixed["share"].to_list() == ["0.5", "50", " 1 "]
+    assert fixed["contract"].to_list() == ["Monthly", "Yearly", "Weekly"]
+    assert fixed["senior"].to_list() == ["1", "0", "1"]
+    assert fixed["left"].to_list() == ["Yes", "No", "Yes"]
+    assert [violation.value for violation in report.errors] == ["x", "50"]
+    assert report.fixable == 0
+    assert table["id"].to_list() == [" a", "b", "c"]  # the table itself stays
+
+
+def test_fix_does_not_guess() -> None:
+    keys = _table(id=["a ", "a", "c"])
+    assert fix(keys, SCHEMA)[0]["id"].to_list() == ["a ", "a", "c"]  # trimming would make two customers one
+    either = _table(tenure=["1,234", "2,345", "3"])
+    assert fix(either, SCHEMA)[0]["tenure"].to_list() == ["1,234", "2,345", "3"]
+    assert fix(_table(tenure=["1,234", "2.5", "3"]), SCHEMA)[0]["tenure"].to_list() == ["1234", "2.5", "3"]
+
+
+cells = st.one_of(
+    st.none(),
+    st.text(max_size=4),
+    st.sampled_from(["1", "0", "-1", "0.5", "?", " ", "Yes", "No", "Monthly", "Unknown", "1,5", "nan", "inf"]),
+)
+
+
+@given(st.data())
+def test_any_table_is_conformed_or_refused_and_check_agrees(data: st.DataObject) -> None:
+    rows = data.draw(st.integers(0, 5))
+    names = data.draw(st.lists(st.sampled_from([*ROWS, "Tenure"]), unique=True))
+    table = pl.DataFrame(
+        {name: pl.Series(data.draw(st.lists(cells, min_size=rows, max_size=rows)), dtype=pl.String) for name in names}
+    )
+    report = check(table, SCHEMA, target=True)
+    try:
+        conformed = conform(table, SCHEMA, target=True)
+    except DataError as error:
+        assert len(error.violations) == len(report.errors) > 0  # noqa: PT017 - either outcome is right
+    else:
+        assert report.errors == ()
+        assert conformed.height == table.height
+    fixed, after = fix(table, SCHEMA, target=True)
+    assert fixed.height == table.height
+    assert after.fixable == 0
+    assert len(after.violations) <= len(report.violations)
+
+
+@pytest.mark.parametrize("kind", [pl.Int64, pl.Float64, pl.Boolean, pl.Date, pl.List(pl.Int64), pl.Null, pl.Binary, pl.Datetime])
+def test_no_type_of_column_breaks_it(kind: Any) -> None:
+    whole = {name: pl.Series([None, None], dtype=kind) for name in ROWS}
+    with pytest.raises(DataError):
+        conform(pl.DataFrame(whole), SCHEMA, target=True)

@@ -1,0 +1,119 @@
+"""The schema: what it refuses, and that it survives being written and read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from churn.data.schema import Action, Feature, Level, Rule, Schema, Snapshot, Target
+from churn.errors import SchemaError
+
+FULL = Schema(
+    name="Everybody",
+    key="id",
+    target=Target(column="left", positive="Yes", negative="No", missing=("?",)),
+    snapshot=Snapshot(column="day", horizon_days=60),
+    features=(
+        Feature(name="tenure", kind="number", label="Tenure", unit="month", whole=True, range=(0, 72), at_least=0),
+        Feature(name="price", kind="number", label="Price", unit="money", missing=("-", "n/a")),
+        Feature(name="total paid", kind="number", label="Total", formula="tenure * price", residual=True),
+        Feature(name="net", kind="flag", label="Net", levels=(Level(value="No"), Level(value="Yes"))),
+        Feature(name="tv", kind="category", label="TV", levels=(Level(value="No"), Level(value="Yes"), Level(value="No net"))),
+    ),
+    rules=(
+        Rule(when={"net": "No"}, then={"tv": "No net", "price": 0.5}),
+        Rule(when={"net": ("Yes", "No")}, then={"tenure": 3.0}),
+    ),
+    actions=(Action(name="less", label="Lower price", scale={"price": 0.9}, set={"tv": "Yes"}, cost=2),),
+    segments=("net", "tenure"),
+)
+
+
+def test_a_schema_survives_yaml() -> None:
+    text = FULL.to_yaml()
+    assert Schema.from_yaml(text) == FULL
+    assert Schema.from_yaml(text).hash == FULL.hash
+    assert "levels:" in text
+    assert "range: [0, 72]" in text
+
+
+@pytest.mark.parametrize(
+    "odd", ["\x85", "\u2028", "a\r\nb", "a\nb", "\ufeff", "- :{}[]", "#x", "'", '"', " x ", "\t", "null", "1e3", "\x1f", "😀"]
+)
+def test_any_name_survives_yaml(odd: str) -> None:
+    feature = Feature(
+        name=odd, kind="category", label=odd, levels=(Level(value=odd), Level(value="b", label=odd)), missing=(odd,)
+    )
+    schema = Schema(name=odd, key=odd + "k", target=Target(column=odd + "t", positive=odd), features=(feature,))
+    assert Schema.from_yaml(schema.to_yaml()) == schema
+
+
+def test_yes_and_numbers_need_no_quotation_marks() -> None:
+    schema = Schema.from_yaml(
+        "key: id\ntarget: {column: left, positive: 1}\nfeatures:\n"
+        "  - {name: net, kind: flag, label: Net, levels: [{value: No}, {value: Yes}]}\n"
+    )
+    assert schema.target.positive == "1"
+    assert [level.value for level in schema.features[0].levels] == ["No", "Yes"]
+
+
+def _yaml(**changes: str) -> str:
+    parts = {
+        "key": "id",
+        "target": "{column: left, positive: Yes}",
+        "features": "[{name: a, kind: number, label: A}, {name: b, kind: number, label: B}]",
+    }
+    return "\n".join(f"{name}: {value}" for name, value in {**parts, **changes}.items())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("- a", "a schema is a table of names and values, this is a list"),
+        ("key: [", "here, line"),
+        ("a: 1\n\tb: 2", "here, line 2"),
+        (_yaml(format="9"), "format 9 is not known"),
+        (_yaml(key="a"), "key column 'a' cannot be a feature too"),
+        (_yaml(features="[]"), "no feature is left"),
+        (_yaml(features="[{name: a, kind: number, label: A}, {name: a, kind: number, label: A}]"), "'a' is listed twice"),
+        (_yaml(features="[{name: a, kind: nmber, label: A}]"), "feature 'a', kind"),
+        (_yaml(features="[{name: a, kind: flag, label: A, levels: [{value: x}]}]"), "exactly two levels, not 1"),
+        (_yaml(features="[{name: a, kind: category, label: A}]"), "needs its levels"),
+        (_yaml(features="[{name: a, kind: number, label: A, range: [3, 1]}]"), "starts at 3.0, above its end 1.0"),
+        (_yaml(features="[{name: a, kind: number, label: A, range: [.nan, .inf]}]"), "finite"),
+        (_yaml(features="[{name: a, kind: number, label: A, colour: red}]"), "colour"),
+        (_yaml(features="[{name: __a__, kind: number, label: A}]"), "double underscores"),
+        (_yaml(features="[{name: a, kind: number, label: A, formula: a + 1}]"), "needs its own result"),
+        (_yaml(features="[{name: a, kind: number, label: A, formula: c + 1}]"), "uses 'c', which is no number"),
+        (_yaml(features="[{name: a, kind: number, label: A, formula: 'import os'}]"), "cannot be read"),
+        (
+            _yaml(
+                features="[{name: a, kind: number, label: A, formula: b + 1}, {name: b, kind: number, label: A, formula: a - 1}]"
+            ),
+            "needs its own result",
+        ),
+        (_yaml(segments="[c]"), "segments: 'c' is no feature"),
+        (_yaml(rules="[{when: {c: x}, then: {a: 1}}]"), "rules: 'c' is no feature"),
+        (_yaml(actions="[{name: x, label: X, set: {c: 1}}]"), "actions: 'c' is no feature"),
+        (_yaml(actions="[{name: x, label: X, cost: -1}]"), "cost"),
+        (_yaml(contacts="{name: a}"), "contact column 'a' cannot be a feature"),
+        (_yaml(snapshot="{column: a}"), "snapshot column 'a' cannot be a feature too"),
+        (_yaml(bands="[{name: Low, below: 0.5}]"), "must end above 1"),
+    ],
+)
+def test_a_malformed_schema_is_refused_with_its_place(text: str, says: str) -> None:
+    with pytest.raises(SchemaError) as caught:
+        Schema.from_yaml(text, where="here")
+    assert says in str(caught.value)
+    assert str(caught.value).startswith("here")
+
+
+def test_a_schema_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="churn schema infer"):
+        Schema.load(tmp_path / "none.yaml")
+    with pytest.raises(SchemaError, match="cannot be read"):
+        Schema.load(tmp_path)
+    (tmp_path / "bad.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SchemaError, match="cannot be read"):
+        Schema.load(tmp_path / "bad.yaml")

@@ -1,0 +1,104 @@
+"""The served app: what it answers besides pages, how it starts, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_bases import REPOSITORY
+from streamlit import config as streamlit_config
+from streamlit.testing.v1 import AppTest
+
+import serve as served
+from churn.errors import DataError
+from churn.settings import Settings
+
+
+def ask(url: str) -> tuple[int, dict[str, Any]]:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_health_ready_and_a_quiet_end(workspace: Path, serve: Callable[..., Any]) -> None:
+    app = serve(workspace)
+    assert ask(f"{app.url}/health") == (200, {"status": "ok"})
+    status, state = ask(f"{app.url}/ready")
+    assert status == 200
+    assert state["ready"] is True
+    assert state["model"] == "v1"
+    app.process.terminate()
+    app.process.wait(20)
+    assert app.log.read_text() == ""
+
+
+def test_not_ready_while_there_is_nothing_to_show_for_a_fault(tmp_path: Path, serve: Callable[..., Any]) -> None:
+    store = tmp_path / "models" / "default"
+    store.mkdir(parents=True)
+    (store / "pointer.json").write_bytes(b"{")
+    status, state = ask(f"{serve(tmp_path).url}/ready")
+    assert status == 503
+    assert "damaged" in state["failure"]
+
+
+def test_run_hands_its_settings_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is a process of its own; it reads from the environment exactly what it was given."""
+    handed: dict[str, Any] = {}
+
+    def execve(program: str, arguments: list[str], environ: dict[str, str]) -> None:
+        handed.update(program=program, arguments=arguments, environ=environ)
+
+    monkeypatch.setattr(os, "execve", execve)
+    monkeypatch.setenv("CHURN_PORT", "1")
+    given = Settings.load("elsewhere", home=tmp_path, environ={}, port=8765, refresh_s=3.5, store="some/store")
+    served.run(given)
+    assert handed["arguments"] == [sys.executable, str(REPOSITORY / "serve.py")]
+    assert Settings.load(environ=handed["environ"]) == given
+    assert handed["environ"]["OMP_NUM_THREADS"] == "1"
+
+
+def test_unexpected_errors_show_no_details() -> None:
+    def page() -> None:
+        from pages.shared import widgets
+
+        assert widgets.unexpected(RuntimeError("secret detail"))
+
+    app = AppTest.from_function(page).run()
+    assert len(app.error) == 1
+    assert "secret" not in app.error[0].value
+
+
+def test_known_errors_are_shown_as_they_are() -> None:
+    def page() -> None:
+        from churn.errors import DataError
+        from pages.shared import widgets
+
+        assert widgets.unexpected(DataError("column 'a' must be ≥ 0; row 1 has -3"))
+
+    app = AppTest.from_function(page).run()
+    assert app.error[0].value.replace("\\", "") == str(DataError("column 'a' must be ≥ 0; row 1 has -3"))
+
+
+def test_production_configuration() -> None:
+    options = {
+        "client.showErrorDetails": "none",
+        "client.disableDataExport": True,
+        "browser.gatherUsageStats": False,
+        "server.enableAgentApi": False,
+        "server.fileWatcherType": "none",
+        "server.disconnectedSessionTTL": 30,
+        "server.address": "127.0.0.1",
+    }
+    streamlit_config._main_script_path = str(REPOSITORY / "streamlit_app.py")
+    streamlit_config.get_config_options(force_reparse=True)
+    assert {name: streamlit_config.get_option(name) for name in options} == options
+    assert "*" not in streamlit_config.get_option("server.allowedHosts")

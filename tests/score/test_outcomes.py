@@ -1,0 +1,135 @@
+"""Outcomes: what is taken, what is refused and why, and that doing it twice changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import polars as pl
+import pytest
+
+from churn.data.schema import Schema
+from churn.errors import DataError, StoreUnavailable
+from churn.model.scoring import ScoringModel
+from churn.model.store import Store
+from churn.score import log, outcomes
+from churn.score.batch import score
+
+TODAY = date(2027, 1, 1)
+
+
+def _raw(*rows: tuple[Any, ...], outcome: str = "churned") -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=["customer", "day", outcome, "known_at"], orient="row", infer_schema_length=None)
+
+
+def _import(table: pl.DataFrame, schema: Schema, store: Store, **given: Any) -> outcomes.OutcomeReport:
+    return outcomes.import_outcomes(table, schema, store, **{"today": TODAY, "known": ["A", "B", "C"], **given})
+
+
+def test_good_rows_are_taken_once(dated: Schema, store: Store) -> None:
+    table = _raw(
+        ("A", "2026-09-01", "Yes", "2026-09-10"), ("B", "2026-09-01", "No", "2026-10-01"), ("X", "2026-09-01", "No", "2026-10-05")
+    )
+    report = _import(table, dated, store)
+    assert (report.accepted, report.left, report.refused, report.new) == (3, 1, (), True)
+    assert (report.unknown_keys, report.examples) == (1, ("X",))
+    again = _import(table.reverse(), dated, store)
+    assert (again.part, again.new) == (report.part, False)
+    assert outcomes.read(store).rows() == [
+        ("A", date(2026, 9, 1), 1, date(2026, 9, 10)),
+        ("B", date(2026, 9, 1), 0, date(2026, 10, 1)),
+        ("X", date(2026, 9, 1), 0, date(2026, 10, 5)),
+    ]
+    assert len(store.list("outcomes/")) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "rule"),
+    [
+        ((None, "2026-09-01", "Yes", "2026-09-10"), "customer", "must not be empty"),
+        (("  ", "2026-09-01", "Yes", "2026-09-10"), "customer", "must not be empty"),
+        (("A", "2026-09-01", "maybe", "2026-09-10"), "churned", "must be 'Yes' or 'No'"),
+        (("A", "2026-09-01", None, "2026-09-10"), "churned", "must be 'Yes' or 'No'"),
+        (("A", "2026-09-01", "Yes", "soon"), "known_at", "must be a date"),
+        (("A", "2026-09-01", "Yes", "2027-01-02"), "known_at", "must not lie in the future"),
+        (("A", "2026-09-01", "Yes", "2026-08-31"), "known_at", "must not be before 'day'"),
+        (("A", "2026-09-01", "No", "2026-09-30"), "known_at", "30 days or more after 'day' for who stayed"),
+        (("A", "then", "Yes", "2026-09-10"), "day", "must be a date"),
+    ],
+)
+def test_bad_rows_are_refused_one_by_one(row: tuple[Any, ...], column: str, rule: str, dated: Schema, store: Store) -> None:
+    good = ("B", "2026-09-01", "Yes", "2026-09-13")
+    report = _import(_raw(good, row), dated, store)
+    assert report.accepted == 1
+    (refusal,) = report.refused
+    assert (refusal.row, refusal.column) == (2, column)
+    assert rule in refusal.rule
+    assert "row 2" in str(refusal)
+    assert outcomes.read(store)["__key__"].to_list() == ["B"]
+
+
+def test_two_answers_for_one_question_are_both_refused(dated: Schema, store: Store) -> None:
+    rows = [("A", "2026-09-01", answer, "2026-11-10") for answer in ("Yes", "No")]
+    report = _import(_raw(*rows, ("B", "2026-09-01", "No", "2026-11-10"), ("B", "2026-09-01", "No", "2026-11-10")), dated, store)
+    assert [refusal.row for refusal in report.refused] == [1, 2]
+    assert report.accepted == 1  # the same line twice is one outcome
+
+
+def test_what_was_known_later_holds(dated: Schema, store: Store) -> None:
+    _import(_raw(("A", "2026-09-01", "No", "2026-10-05")), dated, store)
+    _import(_raw(("A", "2026-09-01", "Yes", "2026-11-05")), dated, store)
+    assert outcomes.read(store).rows() == [("A", date(2026, 9, 1), 1, date(2026, 11, 5))]
+    assert len(store.list("outcomes/")) == 2
+
+
+def test_nothing_good_writes_nothing(dated: Schema, store: Store) -> None:
+    report = _import(_raw(("A", "2026-09-01", "maybe", "2026-09-10")), dated, store)
+    assert (report.accepted, report.part, report.new) == (0, None, False)
+    assert store.list("outcomes/") == []
+    assert outcomes.read(store).height == 0
+
+
+@pytest.mark.parametrize("answers", [("yes", "no"), ("1", "0"), (True, False), (1, 0), ("TRUE", "FALSE")])
+def test_a_column_left_says_yes_or_no(answers: tuple[Any, Any], dated: Schema, store: Store) -> None:
+    table = _raw(
+        ("A", date(2026, 9, 1), answers[0], date(2026, 9, 10)),
+        ("B", date(2026, 9, 1), answers[1], date(2026, 10, 10)),
+        outcome="left",
+    )
+    report = _import(table, dated, store)
+    assert (report.accepted, report.left) == (2, 1)
+
+
+def test_without_snapshots(schema: Schema, store: Store) -> None:
+    report = _import(_raw(("A", "x", "No", "2026-09-10")).drop("day"), schema, store)
+    assert report.accepted == 1
+    assert outcomes.read(store).rows() == [("A", None, 0, date(2026, 9, 10))]
+
+
+def test_a_missing_column_is_named(dated: Schema, store: Store) -> None:
+    table = _raw(("A", "2026-09-01", "Yes", "2026-09-10"))
+    with pytest.raises(DataError, match="column 'known_at' is not in the outcomes"):
+        _import(table.drop("known_at"), dated, store)
+    with pytest.raises(DataError, match=r"column 'left' \(nor 'churned'\) is not"):
+        _import(table.drop("churned"), dated, store)
+    with pytest.raises(DataError, match="no rows"):
+        _import(table.head(0), dated, store)
+
+
+def test_known_keys_come_from_the_log(
+    dated: Schema, make_table: Callable[..., pl.DataFrame], make_model: Callable[[Schema], ScoringModel], store: Store
+) -> None:
+    rows = score(make_table(dated, 2), make_model(dated)).rows
+    log.append(store, rows, dated, model="v1", as_of=date(2026, 11, 1), run="a", source="publish")
+    table = _raw(("C0000", "2026-11-01", "Yes", "2026-11-10"), ("C0009", "2026-11-01", "Yes", "2026-11-10"))
+    report = outcomes.import_outcomes(table, dated, store, today=TODAY)
+    assert report.examples == ("C0009",)
+
+
+def test_a_damaged_part_is_named(dated: Schema, store: Store) -> None:
+    part = _import(_raw(("A", "2026-09-01", "Yes", "2026-09-10")), dated, store).part
+    assert part
+    store.write(part, b"half")
+    with pytest.raises(StoreUnavailable, match="is damaged"):
+        outcomes.read(store)

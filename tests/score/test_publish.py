@@ -1,0 +1,174 @@
+"""Publishing: the desk shows the scoring and the log has it, or nothing has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import polars as pl
+import pytest
+
+from churn.base.snapshot import Snapshot
+from churn.data.schema import Schema
+from churn.errors import BundleRejected, NoChampion, StoreConflict, StoreUnavailable
+from churn.model.bundle import Bundle
+from churn.model.registry import Pointer, Registry
+from churn.model.store import Store
+from churn.score import log
+from churn.score.batch import Scored, score
+from churn.score.publish import publish
+from churn.settings import Settings
+
+DAY = date(2026, 11, 1)
+MakeTable = Callable[..., pl.DataFrame]
+PublishModel = Callable[[Schema], Bundle]
+
+
+@pytest.fixture
+def champion(schema: Schema, publish_model: PublishModel, registry: Registry) -> Bundle:
+    bundle = publish_model(schema)
+    assert bundle.version
+    registry.swap(model=bundle.version, scoring=None, action="promote", who="me", expected=None)
+    return bundle
+
+
+@pytest.fixture
+def scored(champion: Bundle, schema: Schema, make_table: MakeTable) -> Scored:
+    return score(make_table(schema, 60), champion.model)
+
+
+def test_what_is_published_is_on_the_desk_and_in_the_log(
+    champion: Bundle, scored: Scored, schema: Schema, registry: Registry, store: Store, settings: Settings
+) -> None:
+    seen: list[tuple[str, int, int]] = []
+    done = publish(
+        scored, champion, registry, store, as_of=DAY, who="me", reason="monthly", progress=lambda *step: seen.append(step)
+    )
+    assert done.new
+    pointer = registry.pointer()
+    assert pointer == done.pointer
+    assert pointer is not None
+    assert (pointer.model, pointer.scoring, pointer.action, pointer.reason) == (
+        champion.version,
+        done.scoring,
+        "publish",
+        "monthly",
+    )
+    with Snapshot.open(registry.scoring_folder(done.scoring), schema, settings) as snapshot:
+        assert snapshot.id == done.scoring
+        assert snapshot.customers == 60
+        assert snapshot.totals().interval is not None
+        first = snapshot.customer("C0003")
+        assert first is not None
+        explained = champion.model.explain_row(dict(first.row))
+        assert explained.risk == pytest.approx(first.risk, abs=1e-12)
+    logged = log.read(store)
+    assert logged["__risk__"].to_list() == scored.rows["__risk__"].to_list()
+    assert logged["__source__"].unique().to_list() == ["publish"]
+    assert [part.run for part in log.parts(store)] == [done.run]
+    assert seen == [("Publishing", done_, 3) for done_ in range(4)]
+
+
+def test_the_same_run_again_changes_nothing(champion: Bundle, scored: Scored, registry: Registry, store: Store) -> None:
+    first = publish(scored, champion, registry, store, as_of=DAY, who="me")
+    entries = store.list("")
+    again = publish(scored, champion, registry, store, as_of=DAY, who="someone else")
+    assert (again.scoring, again.run, again.new) == (first.scoring, first.run, False)
+    assert store.list("") == entries
+    other = publish(scored, champion, registry, store, as_of=date(2026, 11, 2), who="me")
+    assert other.new
+    assert other.scoring != first.scoring
+
+
+def test_a_log_part_that_went_missing_is_written_again(
+    champion: Bundle, scored: Scored, registry: Registry, store: Store
+) -> None:
+    publish(scored, champion, registry, store, as_of=DAY, who="me")
+    (part,) = log.parts(store)
+    store.delete(part.name)
+    assert not publish(scored, champion, registry, store, as_of=DAY, who="me").new
+    assert log.parts(store) == (part,)
+
+
+class Interrupted:
+    """A registry that fails at one step, as a lost race or connection would."""
+
+    def __init__(self, registry: Registry, step: str, error: Exception, before: Callable[[], object] | None = None) -> None:
+        self._registry, self._step, self._error, self._before = registry, step, error, before
+
+    def __getattr__(self, name: str) -> Any:
+        if name != self._step:
+            return getattr(self._registry, name)
+
+        def fail(*_: Any, **__: Any) -> None:
+            if self._before:
+                self._before()
+            raise self._error
+
+        return fail
+
+
+@pytest.mark.parametrize("step", ["publish_scoring", "swap"])
+def test_what_fails_half_way_changes_nothing_on_the_desk(
+    step: str, champion: Bundle, scored: Scored, registry: Registry, store: Store
+) -> None:
+    before = registry.pointer()
+    broken: Any = Interrupted(registry, step, StoreConflict("somebody was faster"))
+    with pytest.raises(StoreConflict):
+        publish(scored, champion, broken, store, as_of=DAY, who="me")
+    assert registry.pointer() == before
+    assert log.parts(store) == ()
+    uploaded = len(registry.scorings())
+    done = publish(scored, champion, registry, store, as_of=DAY, who="me")
+    assert done.new
+    assert len(registry.scorings()) == max(uploaded, 1)  # what was uploaded already serves
+    assert len(log.parts(store)) == 1
+
+
+def test_who_lost_to_the_same_run_leaves_its_log_alone(
+    champion: Bundle, scored: Scored, schema: Schema, make_table: MakeTable, registry: Registry, store: Store
+) -> None:
+    def others() -> None:
+        publish(scored, champion, registry, store, as_of=DAY, who="another")
+        publish(score(make_table(schema, 9), champion.model), champion, registry, store, as_of=DAY, who="a third")
+
+    broken: Any = Interrupted(registry, "swap", StoreConflict("somebody was faster"), before=others)
+    with pytest.raises(StoreConflict):
+        publish(scored, champion, broken, store, as_of=DAY, who="me")
+    assert len(log.parts(store)) == 2
+
+
+def test_after_a_lost_connection_the_log_stays(champion: Bundle, scored: Scored, registry: Registry, store: Store) -> None:
+    broken: Any = Interrupted(registry, "swap", StoreUnavailable("no answer"))  # it may have happened
+    with pytest.raises(StoreUnavailable):
+        publish(scored, champion, broken, store, as_of=DAY, who="me")
+    assert len(log.parts(store)) == 1
+
+
+def test_only_the_champion_can_be_published(
+    champion: Bundle, scored: Scored, schema: Schema, publish_model: PublishModel, registry: Registry, store: Store
+) -> None:
+    other = publish_model(schema)
+    with pytest.raises(StoreConflict, match="the champion is model v1 by now, and this scoring was made with v2"):
+        publish(scored, other, registry, store, as_of=DAY, who="me")
+    pointer = registry.pointer()
+    done = publish(scored, other, registry, store, as_of=DAY, who="me", action="promote", expected=pointer)
+    assert (done.pointer.model, done.pointer.action) == ("v2", "promote")
+    with pytest.raises(StoreConflict):
+        publish(scored, champion, registry, store, as_of=DAY, who="me", action="promote", expected=pointer)
+    assert [part.model for part in log.parts(store)] == ["v2"]
+
+
+def test_no_champion_no_scoring(
+    schema: Schema, make_table: MakeTable, publish_model: PublishModel, registry: Registry, store: Store
+) -> None:
+    bundle = publish_model(schema)
+    scored = score(make_table(schema, 3), bundle.model)
+    with pytest.raises(NoChampion, match="promote model v1 first"):
+        publish(scored, bundle, registry, store, as_of=DAY, who="me")
+    unpublished: Pointer | None = None
+    with pytest.raises(BundleRejected, match="only a model in the store"):
+        publish(
+            scored, Bundle(**{**bundle.__dict__, "version": None}), registry, store, as_of=DAY, who="me", expected=unpublished
+        )

@@ -1,0 +1,144 @@
+"""Reasons in words, and printed numbers that add up."""
+
+from __future__ import annotations
+
+import re
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from churn import words
+from churn.data.schema import Feature, Level, Schema, Target
+from churn.understand.explain import Account, Typical, Usual, account, actionable, reason
+
+POINTS = {
+    "tenure": 0.251, "Contract": 0.148, "Internet": 0.07, "OnlineSecurity": 0.052, "TechSupport": 0.041, "Monthly": 0.08,
+    "Total": 0.033, "Senior": 0.025,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def typical() -> Typical:
+    return Typical({"tenure": Usual(29.0), "Monthly": Usual(70.35), "Contract": Usual("Month-to-month", 0.55)})
+
+
+def _account(customer: dict[str, object], schema: Schema, typical: Typical, **given: object) -> Account:
+    points = [POINTS[name] for name in schema.names]
+    return account(customer, points, risk=0.17 + sum(points), typical_risk=0.17, schema=schema, typical=typical, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "points", "line"),
+    [
+        ("tenure", 1.0, 0.25, "Only 1 month as a customer (half have 29 or more): +25 points"),
+        ("Contract", "Month-to-month", 0.15, "A month-to-month contract: +15 points"),
+        ("Internet", "Fiber optic", 0.07, "Fibre internet: +7 points"),
+        ("OnlineSecurity", "No", 0.05, "No online security: +5 points"),
+        ("tenure", 72.0, -0.08, "72 months as a customer: −8 points"),
+        ("Contract", "Two year", -0.07, "A two-year contract: −7 points"),
+        ("Monthly", 105.5, 0.04, "Monthly charge of $105.50 (half have $70.35 or less): +4 points"),
+        ("Monthly", None, 0.01, "Monthly charge not known: +1 point"),
+    ],
+)
+def test_reasons_read_as_agreed(name: str, value: object, points: float, line: str, schema: Schema, typical: Typical) -> None:
+    assert reason(schema.feature(name), value, points, schema, typical).words == line
+
+
+def test_what_is_usual(schema: Schema, typical: Typical) -> None:
+    def usual(name: str, value: object) -> str:
+        return reason(schema.feature(name), value, 0.1, schema, typical).usual
+
+    assert usual("tenure", 72.0) == "half have 29 or less"
+    assert usual("tenure", 29.0) == "as is usual"
+    assert usual("Contract", "Month-to-month") == "as 55% have"
+    assert usual("Contract", "Two year") == "most often Month-to-month, 55%"
+    assert usual("Senior", "Yes") == ""
+
+
+def test_typical_of_a_sample(schema: Schema, reference: pl.DataFrame) -> None:
+    typical = Typical.of(reference.with_columns(Senior=pl.lit(None, pl.String)), schema)
+    assert typical["Contract"].value == "Month-to-month"
+    assert typical["Contract"].share == pytest.approx(0.55, abs=0.05)
+    assert typical["tenure"].value == reference["tenure"].median()
+    assert typical["Senior"] == Usual(None)
+    assert typical["no such column"] == Usual(None)
+
+
+def test_largest_first_and_told_in_a_sentence(customer: dict[str, object], schema: Schema, typical: Typical) -> None:
+    told = _account(customer, schema, typical)
+    assert [r.feature for r in told.reasons[:3]] == ["tenure", "Contract", "Monthly"]
+    assert told.sentence() == (
+        "Most associated with it: only 1 month as a customer (+25 points), a month-to-month contract (+15) "
+        "and monthly charge of $73.65 (+8)."
+    )
+    assert told.sentence(1, markdown=True) == "Most associated with it: **only 1 month as a customer** (+25 points)."
+    assert told.title("8473-VUVJN") == "8473-VUVJN: 87% risk of leaving, 70 points above a typical customer"
+
+
+def test_the_title_below_and_at_the_typical_risk() -> None:
+    assert Account(0.03, 0.17, (), 0).title("A") == "A: 3% risk of leaving, 14 points below a typical customer"
+    assert Account(0.171, 0.17, (), 0).title("A") == "A: 17% risk of leaving, the same as a typical customer"
+    assert Account(0.17, 0.17, (), 0).sentence() == "Nothing sets this customer apart from a typical one."
+
+
+def test_others_are_one_step_and_edited_facts_keep_a_bar(customer: dict[str, object], schema: Schema, typical: Typical) -> None:
+    steps = _account(customer, schema, typical, shown=3, edited={"Senior"}).waterfall.steps
+    assert [step.label for step in steps] == ["Tenure", "Contract", "Senior citizen", "5 other facts"]
+    assert steps[2].edited
+    assert steps[3].features == ("Monthly", "Internet", "OnlineSecurity", "TechSupport", "Total")
+
+
+def test_one_fact_is_never_hidden_behind_one_other_fact(customer: dict[str, object], schema: Schema, typical: Typical) -> None:
+    assert len(_account(customer, schema, typical, shown=7).waterfall.steps) == 8
+
+
+@given(data=st.data(), size=st.integers(1, 25), shown=st.integers(0, 10))
+def test_what_is_printed_adds_up(data: st.DataObject, size: int, shown: int) -> None:
+    features = tuple(Feature(name=f"f{i}", kind="number", label=f"F{i}") for i in range(size))
+    schema = Schema(key="k", target=Target(column="t", positive="1"), features=features)
+    base = data.draw(st.floats(0, 1))
+    risk = data.draw(st.floats(0, 1))
+    parts = [data.draw(st.floats(-0.5, 0.5)) for _ in range(size)]
+    parts[-1] += risk - base - sum(parts)
+    told = account(
+        dict.fromkeys(schema.names, 1.0), parts, risk=risk, typical_risk=base, schema=schema, typical=Typical({}), shown=shown
+    )
+    total = words.whole_percent(risk) - words.whole_percent(base)
+    assert sum(step.printed for step in told.waterfall.steps) == total
+    assert sum(r.printed_points for r in told.reasons) == total
+    assert sum(step.points for step in told.waterfall.steps) == pytest.approx(risk - base, abs=1e-9)
+    assert sum(len(step.features) for step in told.waterfall.steps) == size
+
+
+def test_actionable_follows_formulas_and_rules(schema: Schema) -> None:
+    assert actionable(schema) == {"Contract", "Internet", "OnlineSecurity", "TechSupport", "Monthly", "Total"}
+
+
+def test_data_in_a_sentence_is_escaped(schema: Schema, typical: Typical, customer: dict[str, object]) -> None:
+    customer["Contract"] = "**$5** [x](y)"
+    told = _account(customer, schema, typical).sentence(2, markdown=True)
+    assert r"\*\*\$5\*\* \[x\]" in told
+    assert not re.search(r"(?<!\\)\$", told)
+
+
+def test_facts_that_read_alike_are_told_apart(schema: Schema, typical: Typical, customer: dict[str, object]) -> None:
+    none = Level(value="No internet service", phrase="no internet")
+    features = tuple(
+        f.model_copy(update={"levels": (*f.levels[:2], none)}) if f.name in ("OnlineSecurity", "TechSupport") else f
+        for f in schema.features
+    )
+    row = {**customer, "Internet": "No", "OnlineSecurity": none.value, "TechSupport": none.value}
+    told = _account(
+        row, Schema(**{**{name: getattr(schema, name) for name in Schema.model_fields}, "features": features}), typical
+    )
+    assert {r.fact for r in told.reasons} >= {
+        "no internet",
+        "online security: No internet service",
+        "tech support: No internet service",
+    }
+
+
+def test_never_because(customer: dict[str, object], schema: Schema, typical: Typical) -> None:
+    assert all("because" not in r.words.lower() for r in _account(customer, schema, typical).reasons)
