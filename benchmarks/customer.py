@@ -26,8 +26,8 @@ def run() -> list[dict[str, Any]]:
     from churn.model.encoder import Encoder
     from churn.model.scoring import ScoringModel
     from churn.model.trees import from_lightgbm
+    from churn.understand.account import Typical, account
     from churn.understand.evidence import Evidence
-    from churn.understand.explain import Typical, account
     from churn.understand.what_if import edit
 
     schema = demo.schema()

@@ -8,7 +8,7 @@ from itertools import pairwise
 from churn import words
 from churn.charts import theme
 from churn.charts.theme import Chart
-from churn.understand.explain import Step, Waterfall
+from churn.understand.account import Step, Waterfall
 
 _ROOM = 164  # px for the facts at the left at most: leaves 140 px to the bars on a phone
 _BARS = 140  # px they have there, from 0 to 100%

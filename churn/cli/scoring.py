@@ -20,7 +20,7 @@ from churn.model.store import open_store
 from churn.score import batch, people
 from churn.score.outcomes import import_outcomes
 from churn.score.publish import publish as publish_scoring
-from churn.understand.explain import Typical
+from churn.understand.account import Typical
 
 _SHOWN = 10  # refused rows named on screen; --json has all of them
 _NAMED = 5  # customers named as examples

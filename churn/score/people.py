@@ -14,7 +14,7 @@ from churn.data.schema import Schema
 from churn.errors import DataError
 from churn.model.store import disk
 from churn.score.batch import Scored
-from churn.understand.explain import Typical, reason
+from churn.understand.account import Typical, reason
 
 KINDS = (".csv", ".xlsx", ".parquet")
 _EXCEL_ROWS, _EXCEL_TEXT = 1_048_575, 32_767  # below the header; characters in a cell

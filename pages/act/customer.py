@@ -11,7 +11,7 @@ from churn import words
 from churn.base.groups import Filter
 from churn.base.snapshot import Customer
 from churn.charts.waterfall import waterfall
-from churn.understand.explain import Account, Reason
+from churn.understand.account import Account, Reason
 from churn.understand.what_if import Edited, cascade_sentences
 from churn.words import escape_markdown as escape
 from pages.shared import data, state, widgets

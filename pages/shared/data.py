@@ -30,8 +30,8 @@ from churn.model.bundle import OUT_OF_FOLD, Bundle
 from churn.model.registry import Pointer, Registry
 from churn.model.store import open_store
 from churn.settings import Settings
+from churn.understand.account import Account, Typical, account
 from churn.understand.evidence import Evidence, Support
-from churn.understand.explain import Account, Typical, account
 from churn.understand.movers import Movers, movers
 from churn.understand.what_if import Edited, edit
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from churn.charts import theme
 from churn.charts.theme import Chart
 from churn.charts.waterfall import waterfall
-from churn.understand.explain import Step, Waterfall
+from churn.understand.account import Step, Waterfall
 
 STEPS = (
     Step(("tenure",), "Tenure", "1 month", 0.21, 21),

@@ -11,7 +11,8 @@ import pytest
 
 from churn.data.holdout import in_holdout
 from churn.settings import Settings
-from tests.cli.conftest import QUICK, Desk, customers
+
+from .conftest import QUICK, Desk, customers
 
 HOLDOUT = Settings()
 

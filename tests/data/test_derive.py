@@ -41,7 +41,7 @@ def test_fixed_multiples_are_found_with_their_factor() -> None:
 
 
 def test_a_near_product_is_found_and_keeps_its_residual() -> None:
-    total = A * B * RNG.normal(1, 0.02, ROWS)
+    total = A * B * np.random.default_rng(101).normal(1, 0.02, ROWS)
     (found,) = derive.find_formulas({"total paid": total, "a": A, "b": B, "c": C})
     assert (found.column, found.formula, found.residual) == ("total paid", "a * b", True)
     assert 0.99 <= found.share < 1
@@ -57,9 +57,10 @@ def test_missing_values_and_a_few_odd_rows_do_not_hide_a_formula() -> None:
 
 
 def test_nothing_is_found_among_strangers_or_small_numbers() -> None:
-    strangers = {name: RNG.normal(size=ROWS) for name in "abcdef"}
+    rng = np.random.default_rng(102)
+    strangers = {name: rng.normal(size=ROWS) for name in "abcdef"}
     assert derive.find_formulas(strangers) == ()
-    dice = {name: RNG.integers(0, 4, ROWS).astype(float) for name in "abc"}
+    dice = {name: rng.integers(0, 4, ROWS).astype(float) for name in "abc"}
     assert derive.find_formulas({**dice, "d": dice["a"] + dice["b"]}) == ()  # too few values to mean anything
     assert derive.find_formulas({"a": A[:20], "b": B[:20], "d": (A - B)[:20]}) == ()
     assert derive.find_formulas({"a": A, "b": A + 1, "c": C}) == ()
@@ -84,19 +85,20 @@ def test_copies_are_found_under_other_names() -> None:
 
 
 def _services() -> pl.DataFrame:
-    net = RNG.choice(["DSL", "Fiber", "No"], ROWS)
+    rng = np.random.default_rng(103)
+    net = rng.choice(["DSL", "Fiber", "No"], ROWS)
     return pl.DataFrame(
         {
             "InternetService": net,
-            "TechSupport": np.where(net == "No", "No internet service", RNG.choice(["Yes", "No"], ROWS)),
-            "Phone": RNG.choice(["Yes", "No"], ROWS),
+            "TechSupport": np.where(net == "No", "No internet service", rng.choice(["Yes", "No"], ROWS)),
+            "Phone": rng.choice(["Yes", "No"], ROWS),
         }
     )
 
 
 def test_levels_that_name_their_parent_follow_it_and_lead_back() -> None:
     table = _services()
-    used = np.where(table["InternetService"].to_numpy() == "No", 0.0, RNG.uniform(1, 9, ROWS))
+    used = np.where(table["InternetService"].to_numpy() == "No", 0.0, np.random.default_rng(104).uniform(1, 9, ROWS))
     names = {name: words_of(name) for name in table.columns}
     (found,) = derive.find_implications(table, {"used": used, "c": C}, names)
     assert (found.column, found.level) == ("InternetService", "No")

@@ -16,7 +16,7 @@ from churn.model.encoder import Encoder
 from churn.model.trees import evaluate
 
 if TYPE_CHECKING:
-    from tests.learn.conftest import MakeTable
+    from .conftest import MakeTable
 
 BY_KEY = {candidate.key: candidate for candidate in CANDIDATES}
 FEW = {"trees": 30}

@@ -13,7 +13,7 @@ from churn.errors import TrainingError
 from churn.learn.folds import customer_folds, labelled, make_folds
 
 if TYPE_CHECKING:
-    from tests.learn.conftest import MakeTable
+    from .conftest import MakeTable
 
 
 def test_each_row_is_judged_once_a_repeat_with_its_share_of_leavers(make_table: MakeTable) -> None:

@@ -15,7 +15,7 @@ from churn.learn.leaderboard import Judged, average_of, choose_calibrator, judge
 from churn.learn.tuning import Tuned
 
 if TYPE_CHECKING:
-    from tests.learn.conftest import MakeTable
+    from .conftest import MakeTable
 
 
 def _sigmoid(margin: np.ndarray) -> np.ndarray:

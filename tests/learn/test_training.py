@@ -26,7 +26,7 @@ from churn.model.scoring import ScoringModel
 from churn.settings import Settings
 
 if TYPE_CHECKING:
-    from tests.learn.conftest import MakeTable
+    from .conftest import MakeTable
 
 SETTINGS = Settings(trials=1, seed=3)
 

@@ -13,7 +13,7 @@ from churn.learn.folds import make_folds
 from churn.learn.tuning import FoldData, Tuned, prepare, tune
 
 if TYPE_CHECKING:
-    from tests.learn.conftest import MakeTable
+    from .conftest import MakeTable
 
 
 @pytest.fixture(scope="module")

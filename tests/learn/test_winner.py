@@ -17,7 +17,7 @@ from churn.model import skops_file
 from churn.model.estimator import EstimatorModel
 
 if TYPE_CHECKING:
-    from tests.learn.conftest import MakeTable
+    from .conftest import MakeTable
 
 KINDS = (RandomForest, RandomForestSmote, HistGradientBoosting)
 

@@ -11,9 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import ceph_server as ceph
 import pytest
-import tiny
 
 from churn.data.s3 import client
 from churn.model import manifest
@@ -21,6 +19,9 @@ from churn.model import store as store_module
 from churn.model.scoring import ScoringModel
 from churn.model.store import Store, open_store
 from churn.settings import Settings
+
+from . import ceph_server as ceph
+from . import tiny
 
 _WITH_BUCKET: set[str] = set()
 

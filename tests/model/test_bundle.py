@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from tiny import CUSTOMERS
 
 from churn.errors import BundleRejected
 from churn.model import bundle, manifest
 from churn.model.scoring import ScoringModel
+
+from .tiny import CUSTOMERS
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 OWN = (

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from model_samples import SCHEMA, customers, outcome
 
 from churn.data.schema import Schema
 from churn.errors import BundleRejected, DataError, SchemaError
@@ -24,6 +23,8 @@ from churn.model import bundle, skops_file
 from churn.model.calibration import Calibrator
 from churn.model.estimator import BACKGROUND, MODEL, RECIPE, TRUSTED, EstimatorModel
 from churn.model.scoring import ScoringModel
+
+from .model_samples import SCHEMA, customers, outcome
 
 NUMBERS, LEVELS = ["tenure", "bill", "calls"], ["plan", "paperless"]
 TRAIN = customers(600, 0)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from model_samples import lightgbm_booster
 
 from churn.data.infer import infer
 from churn.data.quality import LEFT, conform
@@ -18,6 +17,8 @@ from churn.model.calibration import Calibrator
 from churn.model.encoder import Encoder
 from churn.model.scoring import ScoringModel
 from churn.model.tables import compile_tables
+
+from .model_samples import lightgbm_booster
 
 pytestmark = pytest.mark.realdata
 

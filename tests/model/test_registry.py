@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ceph_server import EVERYWHERE
 
 from churn.errors import (
     BundleRejected,
@@ -29,6 +28,8 @@ from churn.model import registry as module
 from churn.model.registry import Pointer, Registry, check_workspace
 from churn.model.store import Store, open_store
 from churn.settings import Settings
+
+from .ceph_server import EVERYWHERE
 
 Maker = Callable[..., Path]
 

@@ -10,13 +10,14 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_samples import SCHEMA, customers, lightgbm_booster, outcome
 
 from churn.errors import DataError, SchemaError
 from churn.model import trees as t
 from churn.model.calibration import KINDS, Calibrator, Kind, sigmoid
 from churn.model.encoder import Encoder
 from churn.model.scoring import ScoringModel
+
+from .model_samples import SCHEMA, customers, lightgbm_booster, outcome
 
 CALIBRATORS = {
     "identity": Calibrator(),

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ceph_server import EVERYWHERE
 from hypothesis import given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
@@ -25,6 +24,8 @@ from churn.errors import NotInStore, SettingsError, StoreConflict, StoreUnavaila
 from churn.model import store as module
 from churn.model.store import Blob, FileStore, S3Store, Store, check, open_store
 from churn.settings import Settings
+
+from .ceph_server import EVERYWHERE
 
 # -- what both kinds do --------------------------------------------------------
 

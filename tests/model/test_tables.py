@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_samples import SCHEMA, customers, lightgbm_booster, outcome, prepared
 
 from churn.errors import BundleRejected, TrainingError
 from churn.model import trees as t
 from churn.model._layout import MAX_CELLS, group_games, lay_out
 from churn.model.encoder import Encoded, Encoder, LevelCodes, NumberCodes
 from churn.model.tables import Tables, compile_tables
+
+from .model_samples import SCHEMA, customers, lightgbm_booster, outcome, prepared
 
 
 def brute_force(

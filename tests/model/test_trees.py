@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model_samples import lightgbm_booster, prepared
 
 from churn.errors import TrainingError
 from churn.model import trees as t
 from churn.model.encoder import Encoded, Encoder
+
+from .model_samples import lightgbm_booster, prepared
 
 
 def check(trees: tuple[t.Tree, ...], encoder: Encoder, encoded: Encoded, expected: np.ndarray) -> None:

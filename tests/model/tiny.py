@@ -1,6 +1,6 @@
 """The smallest model that has one of everything, and bundles of it.
 
-`python tests/model/tiny.py tests/fixtures/bundle-N` writes the fixture of a new bundle format; those of old formats stay. With
+`python -m tests.model.tiny tests/fixtures/bundle-N` writes the fixture of a new bundle format; those of old formats stay. With
 `tests/fixtures/estimator-N` it writes one that holds an estimator, as the libraries of the day store it.
 """
 

@@ -18,11 +18,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from page_bases import REAL, REPOSITORY, customers, environment, publish_model, publish_scoring, train_on
 from streamlit.testing.v1 import AppTest
 
 from churn.settings import Settings
 from pages.shared import data
+
+from .page_bases import REAL, REPOSITORY, customers, environment, publish_model, publish_scoring, train_on
 
 CHROMIUM = Path(os.environ.get("CHURN_CHROMIUM", "/usr/bin/chromium"))
 _QUIET = [

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page_bases import DOCUMENT, REPOSITORY, customers, environment, small_model
 from streamlit.testing.v1 import AppTest
 
 from churn import words
@@ -26,6 +25,8 @@ from churn.score.batch import score
 from churn.score.publish import publish
 from churn.settings import Settings
 from pages.shared import data
+
+from .page_bases import DOCUMENT, REPOSITORY, customers, environment, small_model
 
 KEY = "C*0011_"
 EXPLAINED = 40  # customers who got reasons in the scoring

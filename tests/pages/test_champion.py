@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from page_bases import BASES, DOCUMENT, customers, publish_model, publish_scoring, raw_names, small_model
 from streamlit.testing.v1 import AppTest
 
 from churn import words
@@ -25,6 +24,8 @@ from churn.model.metrics import Metrics
 from churn.model.registry import Registry
 from churn.model.store import open_store
 from churn.settings import Settings
+
+from .page_bases import BASES, DOCUMENT, customers, publish_model, publish_scoring, raw_names, small_model
 
 Run = Callable[..., AppTest]
 PAGE = "pages/watch/champion.py"

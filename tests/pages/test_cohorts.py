@@ -13,11 +13,13 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import polars as pl
 import pytest
-from page_bases import AWKWARD, BASES, DOCUMENT, customers, publish_model, publish_scoring, raw_names, small_model
 from streamlit.testing.v1 import AppTest
 
 from churn import words
 from churn.data.schema import Schema
+
+from .browsing import settled
+from .page_bases import AWKWARD, BASES, DOCUMENT, customers, publish_model, publish_scoring, raw_names, small_model
 
 Run = Callable[..., AppTest]
 PAGE = "pages/understand/cohorts.py"
@@ -242,11 +244,12 @@ def drawn(page: Any) -> None:
     """Wait until the tiles and the bars are there."""
     for place in range(2):
         page.locator(".js-plotly-plot .barlayer").nth(place).wait_for()
-    page.wait_for_timeout(300)
+    settled(page)
 
 
 def click_tile(page: Any, place: int) -> None:
     """Click the tile with that figure, counted from the upper left."""
+    settled(page)
     page.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
     box = page.locator(".js-plotly-plot").first.locator(".annotation-text", has_text=_FIGURE).nth(place).bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -255,6 +258,7 @@ def click_tile(page: Any, place: int) -> None:
 def click_row(page: Any, table: Any, across: int, row: int = 0) -> None:
     """Click in a row of a table, which is drawn on a canvas."""
     table.locator("canvas").first.wait_for()
+    settled(page)
     table.scroll_into_view_if_needed()
     page.wait_for_timeout(500)
     box = table.bounding_box()
@@ -318,6 +322,7 @@ def test_rows_bars_and_the_file(workspace: Path, serve: Visit, visit: Visit, tmp
     drawn(page)
     click_row(page, page.get_by_test_id("stDataFrame").first, 16, row=1)
     page.get_by_role("heading", name="One year", exact=True).wait_for()
+    settled(page)
     bars = page.locator(".js-plotly-plot").nth(1)
     bars.scroll_into_view_if_needed()
     box = bars.bounding_box()

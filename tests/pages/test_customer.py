@@ -10,11 +10,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from page_bases import BASES, DOCUMENT, customers, publish_model, publish_scoring, raw_names, small_model
 from streamlit.testing.v1 import AppTest
 
 from churn import words
 from churn.data.schema import Schema
+
+from .page_bases import BASES, DOCUMENT, customers, publish_model, publish_scoring, raw_names, small_model
 
 PAGE = "pages/act/customer.py"
 KEY = "C*0011_"  # monthly contract, fibre, no security: a risk of 77%

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_bases import REPOSITORY, customers, environment, publish_model, publish_scoring
 from streamlit.testing.v1 import AppTest
 
 from churn.errors import DataError, StoreUnavailable
 from churn.settings import Settings
 from pages.shared import data, widgets
+
+from .page_bases import REPOSITORY, customers, environment, publish_model, publish_scoring
 
 PAGES = {"": "Overview", "customer": "Customer"}
 FILES = {"Overview": "pages/understand/overview.py", "Customer": "pages/act/customer.py"}

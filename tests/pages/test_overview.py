@@ -11,11 +11,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from page_bases import AWKWARD, BASES, DOCUMENT, customers, publish_model, publish_scoring, raw_names, small_model
 from streamlit.testing.v1 import AppTest
 
 from churn import words
 from churn.data.schema import Schema
+
+from .browsing import settled
+from .page_bases import AWKWARD, BASES, DOCUMENT, customers, publish_model, publish_scoring, raw_names, small_model
 
 Run = Callable[..., AppTest]
 
@@ -154,6 +156,7 @@ def drawn(page: Any, charts: int) -> None:
 def first_customer(page: Any) -> None:
     """Click the number in the first row of the table, which is drawn on a canvas."""
     page.wait_for_selector("[data-testid=stDataFrame] canvas")
+    settled(page)
     table = page.get_by_test_id("stDataFrame")
     table.scroll_into_view_if_needed()
     page.wait_for_timeout(500)

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_bases import REPOSITORY
 from streamlit import config as streamlit_config
 from streamlit.testing.v1 import AppTest
 
 import serve as served
 from churn.errors import DataError
 from churn.settings import Settings
+
+from .page_bases import REPOSITORY
 
 
 def ask(url: str) -> tuple[int, dict[str, Any]]:

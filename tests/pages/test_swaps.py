@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_bases import customers, publish_model, publish_scoring
 
 from benchmarks.streamlit_client import Answer, Visitor
 from churn.model.registry import Registry
 from churn.model.store import open_store
 from churn.settings import Settings
+
+from .page_bases import customers, publish_model, publish_scoring
 
 SESSIONS = int(os.environ.get("CHURN_SWAP_SESSIONS", "6"))
 SWAPS = int(os.environ.get("CHURN_SWAPS", "12"))

@@ -16,7 +16,7 @@ from churn.errors import DataError, StoreUnavailable
 from churn.model.scoring import ScoringModel
 from churn.score.batch import score
 from churn.score.people import harmless, scored_for_people, write
-from churn.understand.explain import Typical
+from churn.understand.account import Typical
 
 MakeTable = Callable[..., pl.DataFrame]
 MakeModel = Callable[[Schema], ScoringModel]

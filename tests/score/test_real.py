@@ -21,8 +21,8 @@ from churn.model.trees import CodeTerm, LinearTerms, NumberTerm
 from churn.score.batch import score, write_scoring
 from churn.score.people import scored_for_people
 from churn.settings import Settings
+from churn.understand.account import Typical
 from churn.understand.cohorts import dimensions, segments
-from churn.understand.explain import Typical
 
 TABLES = [
     ("WA_Fn-UseC_-Telco-Customer-Churn.csv", "customerID", "Churn", None),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from churn import words
 from churn.data.schema import Feature, Level, Schema, Target
-from churn.understand.explain import Account, Typical, Usual, account, actionable, reason
+from churn.understand.account import Account, Typical, Usual, account, actionable, reason
 
 POINTS = {
     "tenure": 0.251, "Contract": 0.148, "Internet": 0.07, "OnlineSecurity": 0.052, "TechSupport": 0.041, "Monthly": 0.08,
