@@ -60,7 +60,7 @@ def test_information_is_none_for_noise_and_all_for_a_copy() -> None:
     share = LEFT.mean()
     entropy = -(share * np.log2(share) + (1 - share) * np.log2(1 - share))
     assert leaks.information(LEFT.astype(np.int64), 2, LEFT) == pytest.approx(entropy, abs=1e-3)
-    assert abs(leaks.information(np.random.default_rng(103).integers(0, 8, ROWS), 8, LEFT)) < 2e-3
+    assert abs(leaks.information(np.random.default_rng(103).integers(0, 8, ROWS), 8, LEFT)) < 3e-3  # 4.5 standard errors
 
 
 @pytest.mark.parametrize(
