@@ -127,13 +127,15 @@ def run(settings: Settings) -> NoReturn:
 
 
 def main() -> None:
-    """Serve with the settings of the environment until interrupted."""
+    """Serve with the settings of the environment until interrupted. Raises SettingsError for an address it may not listen at."""
     import uvicorn
 
     app = build()
+    from churn.principal import visitor
     from pages.shared import data
 
     settings = data.desk().settings
+    visitor(settings)
     uvicorn.run(
         app,
         host=settings.address,

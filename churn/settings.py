@@ -67,7 +67,13 @@ class Settings:
     address: str = _setting("127.0.0.1", "Address the app listens on.")
     port: int = _setting(8501, "Port the app listens on.", least=1, most=65535)
     allow_anonymous: bool = _setting(
-        False, "Must be said out loud before the app listens beyond this machine: whoever reaches it sees every customer."
+        False,
+        "Must be said out loud before the app listens beyond this machine: whoever reaches it sees every customer, with contact "
+        "data masked.",
+    )
+    user: str = _setting("", "Who uses the desk, as histories name them; empty for who is logged in on this machine.")
+    roles: str = _setting(
+        "", "What that person may do besides, separated by commas: `contacts` to take contact data out unmasked. Never others."
     )
     hosts: str = _setting(
         "", "Names under which browsers reach the app, besides this machine's own, separated by commas; others are refused."

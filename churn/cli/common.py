@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from churn.data.schema import Schema
 from churn.errors import SchemaError, WorkspaceMixed
 from churn.model.registry import Registry
 from churn.model.store import open_store
+from churn.principal import person
 from churn.settings import DEMO, Settings
 
 _PIPED = 140  # columns where the output goes to a file or a program
@@ -58,12 +58,9 @@ def last_day(table: pl.DataFrame, schema: Schema) -> date:
     return last
 
 
-def who() -> str:
+def who(settings: Settings) -> str:
     """Who runs the command, for the history."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container without a user database
-        return "unknown"
+    return person(settings).name
 
 
 def print_json(value: Any) -> None:

@@ -17,9 +17,9 @@ from rich.table import Table
 from churn.cli.common import err, out, print_json, progress, registry_of, settings_of
 from churn.errors import ChurnError, SettingsError
 from churn.model.store import check, open_store
+from churn.principal import visitor
 from churn.settings import DEMO, Settings
 
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -51,11 +51,7 @@ def serve(
 ) -> None:
     """Open the desk in a browser at http://127.0.0.1:8501 (this machine only)."""
     settings = settings_of(context, port=port, store=store)
-    if settings.address not in _LOOPBACK and not settings.allow_anonymous:
-        raise SettingsError(
-            f"setting 'address' is {settings.address!r}: whoever reaches it would see every customer, as the desk asks nobody to "
-            "sign in; set 'allow_anonymous' to yes if that is meant, or use 127.0.0.1"
-        )
+    visitor(settings)
     if not (_ROOT / "serve.py").exists():
         raise SettingsError(f"the app's files are not beside the package in {_ROOT}; start it from a checkout: make app")
     with socket.socket(socket.AF_INET6 if ":" in settings.address else socket.AF_INET) as probe:

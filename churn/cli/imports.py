@@ -73,7 +73,7 @@ def import_model(
     done = None
     if promote:
         with progress() as report:
-            done = promotion.promote(version, registry, open_store(settings), settings, who=who(), progress=report)
+            done = promotion.promote(version, registry, open_store(settings), settings, who=who(settings), progress=report)
     if as_json:
         print_json(
             {

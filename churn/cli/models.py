@@ -90,7 +90,7 @@ def train(
     done = None
     if promote:
         with progress() as report:
-            done = promotion.promote(version, registry, open_store(settings), settings, who=who(), progress=report)
+            done = promotion.promote(version, registry, open_store(settings), settings, who=who(settings), progress=report)
     if as_json:
         leaderboard = [entry.to_dict() for entry in result.leaderboard]
         print_json(
@@ -190,7 +190,7 @@ def promote(
             registry,
             open_store(settings),
             settings,
-            who=who(),
+            who=who(settings),
             reason=reason,
             despite_gates=despite,
             base=base,
@@ -208,7 +208,7 @@ def rollback(
 ) -> None:
     """Show the model and scoring that were shown before; done again, the ones before those."""
     settings = real_workspace(context, store=store)
-    pointer = registry_of(settings).rollback(who(), reason)
+    pointer = registry_of(settings).rollback(who(settings), reason)
     out.print(f"The desk shows model [bold]{pointer.model}[/] with {pointer.scoring or 'no scoring'} again.")
 
 

@@ -87,7 +87,7 @@ def score(
             typical = Typical.of(bundle.reference, bundle.schema)
             people.write(people.scored_for_people(scored, bundle.schema, typical), to)
         published = (
-            publish_scoring(scored, bundle, registry, open_store(settings), as_of=day, who=who(), progress=report)
+            publish_scoring(scored, bundle, registry, open_store(settings), as_of=day, who=who(settings), progress=report)
             if publish
             else None
         )

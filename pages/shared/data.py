@@ -22,6 +22,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from streamlit import config
+
+from churn.base.contact import Contact, contact_of
 from churn.base.groups import BAND, Filter
 from churn.base.snapshot import BandTotal, Customer, Order, OutOfFold, Snapshot, Totals
 from churn.data.schema import Schema
@@ -29,6 +32,7 @@ from churn.errors import BundleRejected, ChurnError, NoChampion, NotInStore, Sto
 from churn.model.bundle import OUT_OF_FOLD, Bundle
 from churn.model.registry import Pointer, Registry
 from churn.model.store import open_store
+from churn.principal import ANONYMOUS, Principal, visitor
 from churn.settings import Settings
 from churn.understand.account import Account, Typical, account
 from churn.understand.evidence import Evidence, Support
@@ -46,7 +50,7 @@ class Pair:
     """One model and one scoring made by it, the scoring before, and what has been asked of them so far.
 
     `before` is None for the first scoring (`before_id` too) and where the scoring before cannot be compared; `past` are the
-    figures of the last scorings, oldest first, this one last.
+    figures of the last scorings, oldest first, this one last; `folder` holds the scoring's files.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Pair:
         before: Snapshot | None = None,
         movers: Movers | None = None,
         past: tuple[Totals, ...] = (),
+        folder: Path | None = None,
     ) -> None:
         self.pointer = pointer
         self.bundle = bundle
@@ -67,6 +72,7 @@ class Pair:
         self.before = before
         self.movers = movers
         self.past = past
+        self._folder = folder
         self._answers: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -142,6 +148,13 @@ class Pair:
             typical=self.typical,
             edited=edited.changed if edited else (),
         )
+
+    def contact(self, customer: Customer) -> Contact | None:
+        """How to reach a customer, masked; None where nothing is known of it."""
+        folder = self._folder
+        if folder is None or not self.schema.contacts.columns:
+            return None
+        return self.answer(("contact", customer.key), lambda: contact_of(folder, customer.key, self.schema))
 
     def prepare(self) -> None:
         """Work out, before anybody sees this pair, what its first visitor would otherwise wait for."""
@@ -219,10 +232,11 @@ class Failure:
 
 
 class Desk:
-    """The pair on screen, and the thread that looks for the next one."""
+    """The pair on screen, who looks at it, and the thread that looks for the next one."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.visitor = _visitor(settings)
         self.pair: Pair | None = None
         self.failure: Failure | None = None
         self.unscored: Pointer | None = None  # a champion with which no customers have been scored yet
@@ -272,12 +286,12 @@ class Desk:
         if pointer.scoring is None or (old and old.id == (pointer.model, pointer.scoring) and old.pointer.since == pointer.since):
             return
         bundle = old.bundle if old and old.bundle.version == pointer.model else registry.load_model(pointer.model)
+        folder = registry.scoring_folder(pointer.scoring)
         if old and old.id == (pointer.model, pointer.scoring):
             snapshot = old.snapshot
         else:
-            folder = registry.scoring_folder(pointer.scoring)
             snapshot = Snapshot.open(folder, bundle.schema, self.settings, _out_of_fold(bundle))
-        pair = Pair(pointer, bundle, snapshot, **_earlier(pointer, snapshot, registry, self.settings))
+        pair = Pair(pointer, bundle, snapshot, folder=folder, **_earlier(pointer, snapshot, registry, self.settings))
         pair.prepare()
         self.pair = pair
         gc.unfreeze()
@@ -343,6 +357,13 @@ def desk() -> Desk:
             _desk = Desk(Settings.load(home=Path(os.environ.get("CHURN_HOME", HOME))))
             atexit.register(_desk.stop)
         return _desk
+
+
+def _visitor(settings: Settings) -> Principal:
+    """Who looks at the pages; under plain `streamlit run` it is Streamlit's own configuration that says who can."""
+    who = visitor(settings)
+    address = config.get_option("server.address")
+    return who if who.name == ANONYMOUS else visitor(settings, address or "0.0.0.0")
 
 
 def begin() -> Pair | None:
