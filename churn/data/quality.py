@@ -15,7 +15,8 @@ from typing import Any, Literal
 import polars as pl
 
 from churn.data import fixes, values
-from churn.data.schema import Feature, Schema
+from churn.data.formula import quoted
+from churn.data.schema import Feature, Rule, Schema
 from churn.errors import DataError
 
 LEFT = "__left__"
@@ -162,7 +163,10 @@ def _read(raw: pl.DataFrame, schema: Schema, *, target: bool, unique: bool, warn
         columns[LEFT] = _target(raw[schema.target.column], schema, found)
     if unique and schema.key in columns:
         found.extend(_repeated(columns, schema))
-    return pl.DataFrame([column.alias(name) for name, column in columns.items()]), found
+    table = pl.DataFrame([column.alias(name) for name, column in columns.items()])
+    if warn:
+        found.extend(_broken_rules(table, schema))
+    return table, found
 
 
 def _absent(raw: pl.DataFrame, schema: Schema, wanted: list[str]) -> Iterator[Violation]:
@@ -314,6 +318,39 @@ def _target(column: pl.Series, schema: Schema, found: list[Violation]) -> pl.Ser
                 found.append(Violation(target.column, row + 1, level[row], rule))
             left = left.set(unknown, None)
     return left
+
+
+def _broken_rules(table: pl.DataFrame, schema: Schema) -> Iterator[Violation]:
+    """Rows where a rule of the schema says what a value must be, and it is another. What is not known breaks no rule."""
+    for rule in schema.rules:
+        if not {*rule.columns, *rule.then} <= set(table.columns):
+            continue
+        holds = rule.holds(table)
+        for name, wanted in rule.then.items():
+            column = table[name]
+            other = column != (float(wanted) if schema.feature(name).is_number else str(wanted))
+            rows = (holds & other.fill_null(value=False)).arg_true()
+            if len(rows):
+                value = column[rows[0]]
+                shown = values.shown(value) if isinstance(value, float) else str(value)
+                must = values.shown(float(wanted)) if schema.feature(name).is_number else repr(str(wanted))
+                says = f"is expected to be {must} where {condition(rule, schema)}"
+                yield Violation(name, rows[0] + 1, shown, says, severity="warning", count=len(rows))
+
+
+def condition(rule: Rule, schema: Schema) -> str:
+    """When a rule applies, written as a formula: `InternetService = 'No'`."""
+    if isinstance(rule.when, str):
+        return rule.when
+
+    def spelt(name: str, value: str) -> str:
+        return value if schema.feature(name).is_number else "'" + value.replace("'", "''") + "'"
+
+    parts = []
+    for name, wanted in rule.when.items():
+        texts = [spelt(name, value) for value in ((wanted,) if isinstance(wanted, str) else wanted)]
+        parts.append(f"{quoted(name)} = {texts[0]}" if len(texts) == 1 else f"{quoted(name)} in ({', '.join(texts)})")
+    return " and ".join(parts)
 
 
 # -- fixing --------------------------------------------------------------------------------------------------------------

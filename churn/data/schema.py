@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+import numpy as np
+import numpy.typing as npt
+import polars as pl
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,6 +24,8 @@ from churn.data import formula
 from churn.errors import SchemaError
 
 FORMAT: Final = 1
+DAYS: Final = {"day": 1.0, "week": 7.0, "month": 365.25 / 12, "quarter": 365.25 / 4, "year": 365.25}  # in one unit of time
+_HORIZON_DAYS: Final = DAYS["month"]  # where a schema says nothing of how far ahead the model looks
 
 
 def _text(value: Any) -> Any:
@@ -62,6 +67,7 @@ class Feature(_Part):
     `range`: lowest and highest value seen; outside is a warning for scoring, an error where `strict`.
     `formula`: how the column follows from others (`tenure * MonthlyCharges`); with `residual`, an edit keeps the
     difference between the row's own value and the formula.
+    `clock`: the column grows by itself, one in each such unit of time, as tenure does.
     """
 
     name: str
@@ -78,6 +84,7 @@ class Feature(_Part):
     editable: bool = False
     formula: str | None = None
     residual: bool = False
+    clock: Literal["day", "week", "month", "quarter", "year"] | None = None
     phrase: str | None = None  # how a value reads in a sentence: "{value} as a customer"
     group: str | None = None
 
@@ -92,6 +99,10 @@ class Feature(_Part):
         values = [level.value for level in self.levels]
         if len(set(values)) != len(values):
             raise ValueError("a level is listed twice")
+        if self.clock and self.kind != "number":
+            raise ValueError(f"only a number can grow with a clock, this is a {self.kind}")
+        if self.clock and self.formula:
+            raise ValueError("it either grows by itself (clock) or follows from others (formula), not both")
         if self.range is not None and self.range[0] > self.range[1]:
             raise ValueError(f"range starts at {self.range[0]}, above its end {self.range[1]}")
         return self
@@ -158,17 +169,50 @@ class Excluded(_Part):
 
 
 class Rule(_Part):
-    """Where `when` holds, the `then` values follow: Internet = No clears the services."""
+    """Where `when` holds, the `then` values follow: Internet = No clears the services.
 
-    when: dict[str, Text | tuple[Text, ...]]
+    `when`: columns and the level or levels each must have, or a condition (`churn.data.formula`): `tenure < 12`.
+    `evidence`: what showed the rule, in words.
+    """
+
+    when: dict[str, Text | tuple[Text, ...]] | str
     then: dict[str, Text | float]
     label: str = ""
+    evidence: str = ""
 
-    def applies(self, row: dict[str, Any]) -> bool:
-        """Whether a row (column → value; levels as text) meets every condition."""
+    @model_validator(mode="after")
+    def _readable(self) -> Rule:
+        if isinstance(self.when, str):
+            try:
+                named = formula.columns(self.when)
+            except SchemaError as error:
+                raise ValueError(str(error)) from error
+            if not named:
+                raise ValueError(f"formula {self.when!r} names no column, so it says nothing about a customer")
+        return self
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that decide whether the rule applies."""
+        return formula.columns(self.when) if isinstance(self.when, str) else tuple(self.when)
+
+    def applies(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row (column → value; levels as text, missing None or NaN) meets every condition."""
+        if isinstance(self.when, str):
+            return bool(formula.holds(self.when, {column: row.get(column) for column in self.columns}))
         return all(
             _is_one_of(row.get(column), (wanted,) if isinstance(wanted, str) else wanted) for column, wanted in self.when.items()
         )
+
+    def holds(self, table: pl.DataFrame) -> pl.Series:
+        """The same for every row of a conformed table: Boolean, never null."""
+        if isinstance(self.when, str):
+            found = formula.holds(self.when, {column: _plain(table[column]) for column in self.columns})
+            return pl.Series(np.broadcast_to(found, table.height))
+        met = pl.Series([True]).new_from_index(0, table.height)
+        for column, wanted in self.when.items():
+            met &= _one_of(table[column], (wanted,) if isinstance(wanted, str) else wanted)
+        return met
 
 
 def _is_one_of(value: Any, wanted: tuple[str, ...]) -> bool:
@@ -178,11 +222,33 @@ def _is_one_of(value: Any, wanted: tuple[str, ...]) -> bool:
     return str(value) in wanted
 
 
+def _one_of(column: pl.Series, wanted: tuple[str, ...]) -> pl.Series:
+    numbers = [number for number in map(_as_float, wanted) if number is not None]
+    found = column.is_in(numbers) if column.dtype.is_numeric() else column.cast(pl.String).is_in(list(wanted))
+    return found.fill_null(value=False)
+
+
+def _plain(column: pl.Series) -> npt.NDArray[Any]:
+    """A column of a conformed table as a formula takes it: float64 with NaN, or text with None."""
+    if column.dtype.is_numeric():
+        return column.cast(pl.Float64).to_numpy()
+    return np.array(column.cast(pl.String).to_list(), dtype=object)
+
+
 def _as_float(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
         return None
+
+
+def _in_table(when: dict[str, Any] | str) -> tuple[str, ...]:
+    """The columns of a condition that is a table; one that is text is checked with the place in the text."""
+    return () if isinstance(when, str) else tuple(when)
+
+
+def _values(feature: Feature) -> tuple[str, ...]:
+    return tuple(level.value for level in feature.levels)
 
 
 class Action(_Part):
@@ -236,7 +302,7 @@ class Schema(_Part):
                 raise ValueError(f"{role} column {column!r} cannot be a feature too")
         for role, columns in (
             ("segments", self.segments),
-            ("rules", tuple(c for rule in self.rules for c in (*rule.when, *rule.then))),
+            ("rules", tuple(c for rule in self.rules for c in (*_in_table(rule.when), *rule.then))),
             ("actions", tuple(c for action in self.actions for c in (*action.set, *action.scale))),
         ):
             for column in columns:
@@ -255,6 +321,7 @@ class Schema(_Part):
             if is_pattern(column):
                 raise ValueError(f"column {column!r}: a name must not be '*', nor begin with ^ and end with $; rename it")
         self._check_formulas()
+        self._check_conditions()
         edges = [band.below for band in self.bands]
         if edges != sorted(set(edges)) or not edges or edges[-1] <= 1:
             raise ValueError("bands must rise and the last must end above 1")
@@ -286,6 +353,16 @@ class Schema(_Part):
                 if column not in reached:
                     reached.add(column)
                     queue.extend(needs.get(column, ()))
+
+    def _check_conditions(self) -> None:
+        """Conditions name features, compare like with like, and name levels that there are."""
+        levels = {feature.name: None if feature.is_number else _values(feature) for feature in self.features}
+        for place, rule in enumerate(self.rules, start=1):
+            if isinstance(rule.when, str):
+                try:
+                    formula.check(rule.when, levels)
+                except SchemaError as error:
+                    raise ValueError(f"rules, number {place}: {error}") from error
 
     # -- looking things up ---------------------------------------------------
 
@@ -322,6 +399,11 @@ class Schema(_Part):
         money = (self.money.column,) if self.money and self.money.column not in self else ()
         snapshot = (self.snapshot.column,) if self.snapshot else ()
         return (self.key, *snapshot, *self.names, *money)
+
+    @property
+    def horizon_days(self) -> float:
+        """How many days ahead the model looks: the snapshot's horizon, or the named one; a month where nothing is said."""
+        return float(self.snapshot.horizon_days) if self.snapshot else DAYS.get(self.horizon.lower(), _HORIZON_DAYS)
 
     def band(self, risk: float) -> Band:
         """The band a risk (0–1) falls in."""

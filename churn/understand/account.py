@@ -269,7 +269,7 @@ def actionable(schema: Schema) -> frozenset[str]:
 
     found = {feature.name for feature in schema.features if feature.editable}
     follows = [(tuple(formula.columns(f.formula)), (f.name,)) for f in schema.features if f.formula]
-    follows += [(tuple(rule.when), (name,)) for rule in schema.rules for name in rule.then]
+    follows += [(rule.columns, (name,)) for rule in schema.rules for name in rule.then]
     grown = True
     while grown:
         new = {name for causes, effects in follows if found.intersection(causes) for name in effects} - found

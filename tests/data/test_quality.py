@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from churn.data.quality import LEFT, check, conform, fix
-from churn.data.schema import Contacts, Feature, Level, Money, Schema, Snapshot, Target
+from churn.data.schema import Contacts, Feature, Level, Money, Rule, Schema, Snapshot, Target
 from churn.errors import DataError
 
 
@@ -229,3 +229,23 @@ def test_no_type_of_column_breaks_it(kind: Any) -> None:
     whole = {name: pl.Series([None, None], dtype=kind) for name in ROWS}
     with pytest.raises(DataError):
         conform(pl.DataFrame(whole), SCHEMA, target=True)
+
+
+def test_rows_that_break_a_rule_are_named_once_for_each_rule_and_column() -> None:
+    rules = (
+        Rule(when={"senior": "1"}, then={"contract": "Yearly", "tenure": 72.0}),
+        Rule(when={"senior": ("0", "1"), "tenure": "1"}, then={"share": 0.25}),
+        Rule(when="tenure < 10 and contract != 'Yearly'", then={"senior": "1"}),
+    )
+    schema = SCHEMA.model_copy(update={"rules": rules})
+    table = _table(tenure=["1", "?", "71"], contract=["Monthly", "Monthly", "Yearly"])
+    assert _rules(table, schema) == [
+        "column 'contract' is expected to be 'Yearly' where senior = '1'; row 2 has 'Monthly'",
+        "column 'tenure' is expected to be 72 where senior = '1'; row 3 has '71'",  # not known in row 2: nothing is broken
+        "column 'share' is expected to be 0.25 where senior in ('0', '1') and tenure = 1; row 1 has '0.5'",
+        "column 'senior' is expected to be '1' where tenure < 10 and contract != 'Yearly'; row 1 has '0'",
+    ]
+    assert {violation.severity for violation in check(table, schema).violations} == {"warning"}
+    assert conform(table, schema).height == 3  # it scores all the same
+    many = pl.concat([table] * 3).with_columns(id=pl.int_range(9).cast(pl.String))
+    assert [violation.count for violation in check(many, schema).violations] == [3, 3, 3, 3]

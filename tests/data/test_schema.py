@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from churn.data.schema import Action, Feature, Level, Rule, Schema, Snapshot, Target
@@ -24,6 +25,7 @@ FULL = Schema(
     rules=(
         Rule(when={"net": "No"}, then={"tv": "No net", "price": 0.5}),
         Rule(when={"net": ("Yes", "No")}, then={"tenure": 3.0}),
+        Rule(when="tenure < 12 and `total paid` in (0, 1)", then={"tv": "No"}, evidence="holds in all 40 such rows"),
     ),
     actions=(Action(name="less", label="Lower price", scale={"price": 0.9}, set={"tv": "Yes"}, cost=2),),
     segments=("net", "tenure"),
@@ -95,6 +97,11 @@ def _yaml(**changes: str) -> str:
         ),
         (_yaml(segments="[c]"), "segments: 'c' is no feature"),
         (_yaml(rules="[{when: {c: x}, then: {a: 1}}]"), "rules: 'c' is no feature"),
+        (_yaml(rules="[{when: a < 3, then: {c: 1}}]"), "rules: 'c' is no feature"),
+        (_yaml(rules="[{when: a <, then: {b: 1}}]"), "formula 'a <' cannot be read at character 4: the text ends"),
+        (_yaml(rules="[{when: 1 < 2, then: {b: 1}}]"), "names no column"),
+        (_yaml(rules="[{when: {a: 1}, then: {b: 1}}, {when: a < c, then: {b: 1}}]"), "rules, number 2: formula 'a < c' cannot"),
+        (_yaml(rules="[{when: 3, then: {b: 1}}]"), "rules.0.when"),
         (_yaml(actions="[{name: x, label: X, set: {c: 1}}]"), "actions: 'c' is no feature"),
         (_yaml(actions="[{name: x, label: X, cost: -1}]"), "cost"),
         (_yaml(contacts="{name: a}"), "contact column 'a' cannot be a feature"),
@@ -117,3 +124,40 @@ def test_a_schema_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SchemaError, match="cannot be read"):
         Schema.load(tmp_path / "bad.yaml")
+
+
+def test_a_rule_holds_for_the_same_rows_whichever_way_it_is_asked() -> None:
+    table = pl.DataFrame(
+        {
+            "tenure": [1.0, 12.0, None, 0.0, 3.0],
+            "total paid": [0.0, 1.0, 1.0, None, 2.0],
+            "net": ["No", "Yes", None, "other", "No"],
+            "tv": ["No net", "No", "Yes", None, "No"],
+        }
+    )
+    rules = {
+        "tenure < 12": [True, False, False, True, True],
+        "tenure < 12 and `total paid` in (0, 1)": [True, False, False, False, False],
+        "net != 'No' or tv is missing": [False, True, False, True, False],
+        "net is missing and tenure is missing": [False, False, True, False, False],
+        "not (net = 'No' or tenure >= 12)": [False, False, False, True, False],
+    }
+    tables: list[tuple[dict[str, str | tuple[str, ...]], list[bool]]] = [
+        ({"net": "No"}, [True, False, False, False, True]),
+        ({"net": ("No", "Yes"), "tenure": "12"}, [False, True, False, False, False]),
+        ({"tenure": ("1.0", "3", "x")}, [True, False, False, False, True]),
+        ({"tv": ("x",)}, [False] * 5),
+    ]
+    for when, expected in [*rules.items(), *tables]:
+        rule = Rule(when=when, then={"tv": "No"})
+        assert rule.holds(table).to_list() == expected, when
+        assert [rule.applies(row) for row in table.iter_rows(named=True)] == expected, when
+    assert Rule(when="`total paid` > tenure", then={}).columns == ("total paid", "tenure")
+    empty = Rule(when="tenure < 12 and net = 'No'", then={}).holds(table.clear())
+    assert empty.to_list() == []
+
+
+def test_a_condition_in_yaml_needs_no_quotation_marks_of_its_own() -> None:
+    schema = Schema.from_yaml(_yaml(rules="\n- when: a < 12 and b is known\n  then: {b: 0}\n  label: New"))
+    assert schema.rules == (Rule(when="a < 12 and b is known", then={"b": 0}, label="New"),)
+    assert Schema.from_yaml(schema.to_yaml()) == schema
