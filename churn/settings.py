@@ -86,6 +86,15 @@ class Settings:
     @property
     def simulated(self) -> bool:
         """Whether everything in this workspace is made up and must say so."""
+    assume_acceptance_alpha: float = _setting(
+        6.0, "Assumption: α of the Beta law of the share of leavers an offer keeps; 6 with a β of 14 means 30%.", least=1e-6
+    )
+    assume_acceptance_beta: float = _setting(14.0, "Assumption: β of that law; where both are larger it is surer.", least=1e-6)
+    assume_stayers_taking: float = _setting(
+        1.0, "Assumption: share of customers who would stay anyway and take an offer all the same.", least=0, most=1
+    )
+    assume_value_months: float = _setting(12.0, "Assumption: months of a customer's money that keeping them wins.", least=1e-6)
+    assume_contact_cost: float = _setting(1.0, "Assumption: cost of reaching one customer, in the schema's currency.", least=0)
         return self.workspace == DEMO
 
     @classmethod

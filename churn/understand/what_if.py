@@ -1,25 +1,36 @@
 """What if one customer were different: edits, what follows from them, and whether anybody real looks like the result.
 
-An edit means *had it always been so*: columns derived from the edited one are recomputed, the schema's rules are applied, and
-everything that changed with it is listed. It is the model's answer, not a promise.
+Two kinds of edit are told apart. *Had it always been so* (`ALWAYS`, what the fields of a what-if mean): columns derived from
+the edited one are recomputed as though the customer had been like this all along. *From now on* (`FROM_NOW_ON`, what an action
+means): the customer is looked at one horizon later. Columns with a clock (`Feature.clock`, such as tenure) have moved on, and
+what follows from a clock keeps its history and grows on from it: D' = D + f(inputs after, clock + h) − f(inputs after, clock),
+so that a discount lowers the charges to come and not those of the past. It is compared with doing nothing for as long.
+
+The schema's rules are applied either way, and everything that changed besides is listed. It is the model's answer, not a promise.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+import polars as pl
 
 from churn import words
 from churn.data import formula
-from churn.data.schema import Feature, Level, Rule, Schema
+from churn.data.schema import DAYS, Feature, Level, Rule, Schema
 from churn.errors import DataError, SchemaError
 from churn.understand.evidence import Evidence
 
 Value = str | float | None
-Cause = Literal["rule", "freed", "formula"]
+Cause = Literal["rule", "freed", "formula", "limit"]
+Since = Literal["always", "from now on"]
+ALWAYS: Final = "always"
+FROM_NOW_ON: Final = "from now on"
 _HISTORY = 50  # steps an undo can go back
+_HALVINGS = 30  # of the way to a value that cannot be reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,59 +47,70 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """A row before and after an edit. `asked` holds the edits that differ from the row; `cascade` what they changed besides."""
+    """A row before and after an edit. `asked` holds the edits that differ from the row; `cascade` what they changed besides.
+
+    `before` is what to compare with: the row as it is, or, for an edit from now on, the row one horizon later with nothing done.
+    """
 
     before: Mapping[str, Any]
     row: Mapping[str, Any]
     asked: Mapping[str, Value]
     cascade: tuple[Change, ...]
+    since: Since = ALWAYS
 
     @property
     def changed(self) -> frozenset[str]:
         """Columns that are not as they were."""
-        return frozenset(name for name, value in self.row.items() if not _same(value, self.before.get(name)))
+        return frozenset(name for name, value in self.row.items() if not same(value, self.before.get(name)))
 
 
-def edit(row: Mapping[str, Any], changes: Mapping[str, Any], schema: Schema, evidence: Evidence | None = None) -> Edited:
+def edit(
+    row: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    schema: Schema,
+    evidence: Evidence | None = None,
+    *,
+    since: Since = ALWAYS,
+    action: bool = False,
+) -> Edited:
     """Apply edits to a row, then rules and formulas until nothing changes any more.
 
     Rules win over edits, the schema's order decides between rules. A value that only a rule allows ("No internet service")
     gives way once the rule no longer holds. A column that is edited itself is not recomputed. What the row broke before the
-    edit is left as it is.
+    edit is left as it is. A number goes only as far as leaves what follows from it exactly within the range seen, and the
+    cascade says so.
 
     Parameters
     ----------
     row: the customer, column → value (numbers float, levels text, missing None); other columns than features stay as they are.
     changes: column → wanted value, of editable features.
     evidence: of the model's reference sample; without it, which level takes a freed one's place is a guess by name.
+    since: had it always been so, or from now on.
+    action: whether an action of the schema asks: it may set what the what-if does not offer.
 
     Raises
     ------
     DataError: a column cannot be edited, or not to that value.
     SchemaError: a column is no feature, or rules and formulas contradict each other.
     """
-    wanted = {name: _checked(schema.feature(name), value) for name, value in changes.items() if not _same(value, row.get(name))}
-    current = {**row, **wanted}
-    told: dict[str, Change] = {}
-    seen = [dict(current)]
-    while moved := (
-        _apply_rules(current, row, schema, told)
-        | _free(current, row, wanted, schema, evidence, told)
-        | _recompute(current, row, wanted, schema, told)
-    ):
-        if any(_alike(current, earlier) for earlier in seen):
-            raise SchemaError(
-                f"the rules and formulas of schema {schema.name!r} contradict each other: "
-                f"{', '.join(sorted(moved))} never come to rest"
-            )
-        seen.append(dict(current))
-    cascade = []
-    for name in schema.names:
-        before = wanted.get(name, row.get(name))
-        if name in told and not _same(before, current[name]):
-            cascade.append(replace(told[name], before=before, after=current[name]))
-    asked = {name: value for name, value in wanted.items() if not _same(current[name], row.get(name))}
-    return Edited(dict(row), current, asked, tuple(cascade))
+    wanted = {
+        name: _checked(schema.feature(name), value, action=action)
+        for name, value in changes.items()
+        if not same(value, row.get(name))
+    }
+    edited = _edited_at_once(row, wanted, schema, evidence, since)
+    short = _within_reach(row, wanted, schema, evidence, since, edited)
+    if not short:
+        return edited
+    edited = _edited_at_once(row, {**wanted, **short}, schema, evidence, since)
+    stopped = [_stopped(name, wanted[name], edited.row[name], edited, schema) for name in short]
+    order = {name: place for place, name in enumerate(schema.names)}
+    return replace(edited, cascade=tuple(sorted((*edited.cascade, *stopped), key=lambda change: order[change.feature])))
+
+
+def one_horizon_later(row: Mapping[str, Any], schema: Schema, evidence: Evidence | None = None) -> Mapping[str, Any]:
+    """The row if nothing is done: what an action is compared with."""
+    return _later(row, {}, schema, evidence, {})
 
 
 def choices(row: Mapping[str, Any], feature: Feature, schema: Schema, evidence: Evidence | None = None) -> tuple[Level, ...]:
@@ -106,7 +128,11 @@ def cascade_sentences(edited: Edited, schema: Schema) -> tuple[str, ...]:
     lines: list[str] = []
     groups: dict[str, list[Change]] = {}
     for change in edited.cascade:
-        groups.setdefault("" if change.cause == "formula" else change.headline, []).append(change)
+        if change.cause == "limit":
+            label = schema.feature(change.feature).label
+            lines.append(words.say("stopped", label=label, value=_shown(change, schema), why=change.why))
+        else:
+            groups.setdefault("" if change.cause == "formula" else change.headline, []).append(change)
     for headline, together in groups.items():
         if headline and all(change.cause == "rule" and _is_none(change, schema) for change in together):
             labels = words.sentence_list(schema.feature(change.feature).label for change in together)
@@ -134,10 +160,179 @@ def _is_none(change: Change, schema: Schema) -> bool:
 # -- the steps of an edit -----------------------------------------------------
 
 
-def _checked(feature: Feature, value: Any) -> Value:
+def _edited_at_once(
+    row: Mapping[str, Any], wanted: Mapping[str, Value], schema: Schema, evidence: Evidence | None, since: Since
+) -> Edited:
+    """The edit of checked values, wherever what follows from it ends up."""
+    told: dict[str, Change] = {}
+    kept = _with_history(schema) if since == FROM_NOW_ON else ()
+    current = _settled({**row, **wanted}, row, wanted, schema, evidence, told, kept=kept)
+    before = dict(row)
+    if since == FROM_NOW_ON:
+        before = _later(row, {}, schema, evidence, {})
+        current = _later(current, wanted, schema, evidence, told)
+    cascade = []
+    for name in schema.names:
+        was = wanted.get(name, before.get(name))
+        if name in told and not same(was, current[name]):
+            cascade.append(replace(told[name], before=was, after=current[name]))
+    asked = {name: value for name, value in wanted.items() if not same(current[name], row.get(name))}
+    return Edited(before, current, asked, tuple(cascade), since)
+
+
+def _settled(
+    current: dict[str, Any],
+    before: Mapping[str, Any],
+    wanted: Mapping[str, Value],
+    schema: Schema,
+    evidence: Evidence | None,
+    told: dict[str, Change],
+    *,
+    kept: Collection[str] = (),
+    history: Collection[str] = (),
+) -> dict[str, Any]:
+    """The row once rules and formulas have come to rest.
+
+    Columns in `kept` are not recomputed; those in `history` change by what their formula does and keep what they had before.
+    """
+    seen = [dict(current)]
+    while moved := (
+        _apply_rules(current, before, schema, told)
+        | _free(current, before, wanted, schema, evidence, told)
+        | _recompute(current, before, {*wanted, *kept}, history, schema, told)
+    ):
+        if any(_alike(current, earlier) for earlier in seen):
+            raise SchemaError(
+                f"the rules and formulas of schema {schema.name!r} contradict each other: "
+                f"{', '.join(sorted(moved))} never come to rest"
+            )
+        seen.append(dict(current))
+    return current
+
+
+def _later(
+    row: Mapping[str, Any],
+    wanted: Mapping[str, Value],
+    schema: Schema,
+    evidence: Evidence | None,
+    told: dict[str, Change],
+) -> dict[str, Any]:
+    """The row one horizon later: clocks move on, and what follows from them grows on from what it is now."""
+    current = dict(row)
+    for feature in schema.features:
+        own = row.get(feature.name)
+        if feature.clock and not words.is_nothing(own):
+            value = _as_number(own) + schema.horizon_days / DAYS[feature.clock]
+            value = min(value, feature.at_most) if feature.at_most is not None else value
+            current[feature.name] = float(words.rounded(value)) if feature.whole else value
+    return _settled(current, row, wanted, schema, evidence, told, history=_with_history(schema))
+
+
+def _with_history(schema: Schema) -> frozenset[str]:
+    """Columns that follow from a clock, directly or through others."""
+    clocks = {feature.name for feature in schema.features if feature.clock}
+    found: set[str] = set()
+    formulas = {feature.name: formula.columns(feature.formula) for feature in schema.features if feature.formula}
+    while more := {name for name, inputs in formulas.items() if name not in found and not clocks.isdisjoint(inputs)}:
+        found |= more
+        clocks |= more
+    return frozenset(found)
+
+
+def _within_reach(
+    row: Mapping[str, Any],
+    wanted: Mapping[str, Value],
+    schema: Schema,
+    evidence: Evidence | None,
+    since: Since,
+    edited: Edited,
+) -> dict[str, Value]:
+    """Edited numbers that have to stop on their way, and where; empty where all can go all the way.
+
+    A column computed exactly must not leave the range seen, or go further beyond it than the row is: the credit that is open
+    is never below nothing, whatever limit is asked for.
+    """
+    beyond = _beyond(edited, schema)
+    if not beyond:
+        return {}
+    inputs = {name for feature in beyond for name in _inputs(feature, schema)}
+    numbers = [name for name in wanted if name in inputs and schema.feature(name).is_number]
+    starts = {name: _as_number(row.get(name)) for name in numbers if not words.is_nothing(row.get(name))}
+    if not starts:
+        return {}
+
+    def at(share: float) -> dict[str, Value]:
+        return {name: _on_the_way(start, wanted[name], share, schema.feature(name)) for name, start in starts.items()}
+
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        tried = _edited_at_once(row, {**wanted, **at(middle)}, schema, evidence, since)
+        low, high = (low, middle) if _beyond(tried, schema) else (middle, high)
+    return at(low)
+
+
+def _on_the_way(start: float, end: Value, share: float, feature: Feature) -> float:
+    assert isinstance(end, (int, float))
+    value = start + share * (end - start)
+    if not feature.whole:
+        return value
+    return float(math.floor(value) if end > start else math.ceil(value))
+
+
+def _beyond(edited: Edited, schema: Schema) -> list[Feature]:
+    """Columns computed exactly that an edit took beyond what has been seen, or can be."""
+    found = []
+    for change in edited.cascade:
+        feature = schema.feature(change.feature)
+        if change.cause != "formula" or feature.residual or not isinstance(change.after, float):
+            continue
+        low, high = limits(feature)
+        was = change.before if isinstance(change.before, (int, float)) else change.after
+        slack = 1e-9 * max(abs(low) if math.isfinite(low) else 0.0, abs(high) if math.isfinite(high) else 0.0, 1.0)
+        if change.after < min(low, was) - slack or change.after > max(high, was) + slack:
+            found.append(feature)
+    return found
+
+
+def _inputs(feature: Feature, schema: Schema) -> set[str]:
+    """All columns a formula needs, through other formulas too."""
+    found: set[str] = set()
+    queue = list(formula.columns(feature.formula or "0"))
+    while queue:
+        name = queue.pop()
+        if name not in found:
+            found.add(name)
+            queue.extend(formula.columns(schema.feature(name).formula or "0"))
+    return found
+
+
+def _stopped(name: str, asked: Value, value: Value, edited: Edited, schema: Schema) -> Change:
+    """What to say about a number that could not go all the way."""
+    follow = [c.feature for c in edited.cascade if c.cause == "formula" and name in _inputs(schema.feature(c.feature), schema)]
+    follow = follow or [f.name for f in schema.features if f.formula and not f.residual and name in _inputs(f, schema)]
+    labels = words.sentence_list(schema.feature(other).label for other in follow)
+    return Change(name, asked, value, "limit", words.say("why limit", label=labels), "")
+
+
+def table_of(rows: Iterable[Mapping[str, Any]], schema: Schema) -> pl.DataFrame:
+    """Rows, column → value, as the conformed table that a model scores in one batch."""
+    kept = list(rows)
+    types = {feature.name: pl.Float64 if feature.is_number else pl.String for feature in schema.features}
+    return pl.DataFrame({name: [row.get(name) for row in kept] for name in types}, schema=types)
+
+
+def limits(feature: Feature) -> tuple[float, float]:
+    """The lowest and highest value a number may be edited to: within what has been seen, and within what there can be."""
+    low, high = feature.range or (-math.inf, math.inf)
+    low = low if feature.at_least is None else max(low, feature.at_least)
+    return low, high if feature.at_most is None else min(high, feature.at_most)
+
+
+def _checked(feature: Feature, value: Any, *, action: bool = False) -> Value:
     """The value as the row holds it. Raises DataError where the feature cannot be edited to it."""
     name = feature.name
-    if not feature.editable:
+    if not feature.editable and not action:
         raise DataError(f"column {name!r} cannot be edited")
     if not feature.is_number:
         if not isinstance(value, str) or feature.level(value) is None:
@@ -149,12 +344,11 @@ def _checked(feature: Feature, value: Any) -> Value:
     number = float(value)
     if feature.whole and number != int(number):
         raise DataError(f"column {name!r} must be a whole number; not {number:g}")
-    lows = [low for low in (feature.range and feature.range[0], feature.at_least) if low is not None]
-    highs = [high for high in (feature.range and feature.range[1], feature.at_most) if high is not None]
-    if lows and number < max(lows):
-        raise DataError(f"column {name!r} must be ≥ {max(lows):g}, the lowest seen; not {number:g}")
-    if highs and number > min(highs):
-        raise DataError(f"column {name!r} must be ≤ {min(highs):g}, the highest seen; not {number:g}")
+    low, high = limits(feature)
+    if number < low:
+        raise DataError(f"column {name!r} must be ≥ {low:g}, the lowest seen; not {number:g}")
+    if number > high:
+        raise DataError(f"column {name!r} must be ≤ {high:g}, the highest seen; not {number:g}")
     return number
 
 
@@ -170,8 +364,8 @@ def _apply_rules(current: dict[str, Any], before: Mapping[str, Any], schema: Sch
         for name, value in rule.then.items():
             feature = schema.feature(name)
             wanted = float(value) if feature.is_number else str(value)
-            broken_before = stood and not _same(before.get(name), wanted) and _same(current.get(name), before.get(name))
-            if not _same(current.get(name), wanted) and not broken_before:
+            broken_before = stood and not same(before.get(name), wanted) and same(current.get(name), before.get(name))
+            if not same(current.get(name), wanted) and not broken_before:
                 current[name] = wanted
                 told[name] = _told(name, "rule", rule, current, schema)
                 moved.add(name)
@@ -197,9 +391,9 @@ def _free(
                 continue
             if not _reserved(rule, feature, schema, evidence):
                 continue
-            if _same(current.get(name), float(value) if feature.is_number else str(value)):
+            if same(current.get(name), float(value) if feature.is_number else str(value)):
                 instead = _instead(rule, feature, schema, evidence)
-                if not _same(current[name], instead):
+                if not same(current[name], instead):
                     current[name] = instead
                     told[name] = _told(name, "freed", rule, current, schema)
                     moved.add(name)
@@ -208,7 +402,7 @@ def _free(
 
 def _reserved(rule: Rule, feature: Feature, schema: Schema, evidence: Evidence | None) -> bool:
     """Whether a value that a rule sets is never there without it, so that it cannot stay when the rule ends."""
-    if feature.name in rule.when:  # a rule that leads back out of such a value
+    if feature.name in rule.columns:  # a rule that leads back out of such a value
         return False
     if evidence is not None:
         return evidence.reserved(rule, feature)
@@ -221,7 +415,9 @@ def _instead(rule: Rule, feature: Feature, schema: Schema, evidence: Evidence | 
     if feature.is_number:
         return evidence.usual_without(rule, feature) if evidence else float(rule.then[feature.name])
     taken = {
-        str(other.then[feature.name]) for other in schema.rules if feature.name in other.then and feature.name not in other.when
+        str(other.then[feature.name])
+        for other in schema.rules
+        if feature.name in other.then and feature.name not in other.columns
     }
     left = [level for level in feature.levels if level.value not in taken]
     plain = next((level.value for level in left if _plain_no(level)), None)
@@ -233,7 +429,7 @@ def _instead(rule: Rule, feature: Feature, schema: Schema, evidence: Evidence | 
 
 def _forward(schema: Schema, feature: Feature) -> list[Rule]:
     """Rules that set a column, without those that lead it back out of a value."""
-    return [rule for rule in schema.rules if feature.name in rule.then and feature.name not in rule.when]
+    return [rule for rule in schema.rules if feature.name in rule.then and feature.name not in rule.columns]
 
 
 def _plain_no(level: Level) -> bool:
@@ -241,33 +437,42 @@ def _plain_no(level: Level) -> bool:
 
 
 def _recompute(
-    current: dict[str, Any], before: Mapping[str, Any], wanted: Mapping[str, Value], schema: Schema, told: dict[str, Change]
+    current: dict[str, Any],
+    before: Mapping[str, Any],
+    untouched: Collection[str],
+    history: Collection[str],
+    schema: Schema,
+    told: dict[str, Change],
 ) -> set[str]:
     moved = set()
     for feature in schema.features:
-        if not feature.formula or feature.name in wanted or any(rule.applies(current) for rule in _forward(schema, feature)):
+        if not feature.formula or feature.name in untouched or any(rule.applies(current) for rule in _forward(schema, feature)):
             continue
         inputs = formula.columns(feature.formula)
-        if all(_same(current.get(name), before.get(name)) for name in inputs):
+        if all(same(current.get(name), before.get(name)) for name in inputs):
             continue
         then, now = (_evaluate(feature.formula, row) for row in (before, current))
         own = _as_number(before.get(feature.name))
         if math.isnan(now) or now == then:  # cannot be said, or is the same
             value = own
         else:
-            kept = own - then if feature.residual else 0.0
+            kept = own - then if feature.residual or feature.name in history else 0.0
             value = now + (0.0 if math.isnan(kept) else kept)
             value = max(value, feature.at_least) if feature.at_least is not None else value
             value = min(value, feature.at_most) if feature.at_most is not None else value
             value = float(words.rounded(value)) if feature.whole else value
         found = None if math.isnan(value) else value
-        if not _same(found, current.get(feature.name)):
+        if not same(found, current.get(feature.name)):
             current[feature.name] = found
-            labels = words.sentence_list(schema.feature(name).label for name in inputs if name in schema)
-            why = words.say("why formula", labels=labels)
-            told[feature.name] = Change(feature.name, None, None, "formula", why, "")
+            told[feature.name] = _recomputed(feature.name, schema)
             moved.add(feature.name)
     return moved
+
+
+def _recomputed(name: str, schema: Schema) -> Change:
+    inputs = formula.columns(schema.feature(name).formula or "0")
+    labels = words.sentence_list(schema.feature(column).label for column in inputs if column in schema)
+    return Change(name, None, None, "formula", words.say("why formula", labels=labels), "")
 
 
 def _evaluate(text: str, row: Mapping[str, Any]) -> float:
@@ -276,10 +481,10 @@ def _evaluate(text: str, row: Mapping[str, Any]) -> float:
 
 def _told(name: str, cause: Cause, rule: Rule, row: Mapping[str, Any], schema: Schema) -> Change:
     """What to say about a column a rule set or freed."""
-    parents = [column for column in rule.when if column != name]
+    parents = [column for column in rule.columns if column != name]
     facts = [words.phrase(row.get(column), schema.feature(column), schema) for column in parents]
     texts = words.sentence_list(words.value_text(row.get(column), schema.feature(column), schema) for column in parents)
-    back = cause == "freed" or name in rule.when
+    back = cause == "freed" or name in rule.columns
     headline = rule.label if rule.label and cause == "rule" else words.capital(words.sentence_list(facts))
     return Change(
         name, None, None, "freed" if back else "rule", words.say("why freed" if back else "why rule", fact=texts), headline
@@ -290,7 +495,8 @@ def _as_number(value: Any) -> float:
     return float(value) if isinstance(value, (int, float)) else math.nan
 
 
-def _same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any) -> bool:
+    """Whether two values of a column are the same; missing, however it is spelt, is the same as missing."""
     if words.is_nothing(a) or words.is_nothing(b):
         return words.is_nothing(a) and words.is_nothing(b)
     if isinstance(a, (int, float)) and isinstance(b, (int, float)):
@@ -299,7 +505,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _alike(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    return all(_same(value, b.get(name)) for name, value in a.items())
+    return all(same(value, b.get(name)) for name, value in a.items())
 
 
 # -- the page's memory --------------------------------------------------------
@@ -333,7 +539,7 @@ class Scenario:
 
     def to(self, changes: Mapping[str, str | float], original: Mapping[str, Any] | None = None) -> Scenario:
         """Replace all edits at once, as one step: what a retention action does."""
-        edits = tuple((name, value) for name, value in changes.items() if not _same(value, (original or {}).get(name)))
+        edits = tuple((name, value) for name, value in changes.items() if not same(value, (original or {}).get(name)))
         return self if edits == self.edits else Scenario(edits, (*self.past, self.edits)[-_HISTORY:])
 
     def reset(self) -> Scenario:
