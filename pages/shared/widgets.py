@@ -90,7 +90,26 @@ def frame_line(title: str, pair: Pair, chosen: Filter) -> None:
         if data.desk().settings.simulated or pair.snapshot.simulated:
             st.badge("Simulated data", icon=":material/science:", color="yellow")
         st.caption(" · ".join(parts))
+    if chosen:
+        _chips(pair, chosen)
     _notices(pair)
+
+
+def _chips(pair: Pair, chosen: Filter) -> None:
+    """What is chosen in the sidebar, each to be cleared by itself; on a phone the sidebar is out of sight."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="_chips"):
+        for choice in _choices(pair):
+            labels = chosen.labels(choice.column)
+            for label in (one for one in choice.options if one in labels):
+                st.button(
+                    f"{escape(choice.label)}: {escape(label)}",
+                    icon=":material/close:",
+                    icon_position="right",
+                    key=f"_chip {choice.key} {label}",
+                    help="Clear this filter",
+                    on_click=narrow,
+                    args=(pair, chosen.narrowed(choice.column, *(one for one in labels if one != label))),
+                )
 
 
 def _notices(pair: Pair) -> None:
@@ -207,7 +226,7 @@ def nothing_to_show(desk: Desk) -> None:
     elif pointer := desk.unscored:
         st.title("There is a champion, but no customers are scored yet")
         st.markdown(f"Model {escape(pointer.model)} is in use. Score the base with it and publish the result:")
-        st.code(f"churn{option} score TABLE --publish", language="bash")
+        st.code(f"churn{option} score TABLE --publish", language=None)
     else:
         st.title("There is no champion model yet")
         st.markdown(
@@ -217,7 +236,7 @@ def nothing_to_show(desk: Desk) -> None:
         st.code(
             f"churn{option} schema infer customers.csv --key CUSTOMER_ID --target CHURN -o schema.yaml\n"
             f"churn{option} train customers.csv --schema schema.yaml --promote",
-            language="bash",
+            language=None,
         )
         place = f"Workspace {escape(settings.workspace)}, store {escape(settings.store)}."
         st.caption(f"{place} To look around with simulated data: churn demo")

@@ -200,7 +200,7 @@ def _how_to_change(pair: Pair, other: str | None) -> None:
     st.markdown("To put another version in use:" if other else "To train another version:")
     if back and back[1]:  # a pair without a scoring would leave nothing to show
         commands.append(f'churn{option} rollback --reason "…"  # shows model {back[0]} as it was before')
-    st.code("\n".join(commands), language="bash")
+    st.code("\n".join(commands), language=None)
 
 
 def _history(pair: Pair, changes: Sequence[Change]) -> None:

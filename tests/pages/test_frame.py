@@ -18,8 +18,13 @@ from pages.shared import data, widgets
 
 from .page_bases import REPOSITORY, customers, environment, publish_model, publish_scoring
 
-PAGES = {"": "Overview", "customer": "Customer"}
-FILES = {"Overview": "pages/understand/overview.py", "Customer": "pages/act/customer.py"}
+PAGES = {"": "Overview", "cohorts": "Cohorts", "customer": "Customer", "champion": "Champion"}
+FILES = {
+    "Overview": "pages/understand/overview.py",
+    "Cohorts": "pages/understand/cohorts.py",
+    "Customer": "pages/act/customer.py",
+    "Champion": "pages/watch/champion.py",
+}
 Run = Callable[..., AppTest]
 
 
@@ -179,6 +184,20 @@ def test_answers_are_kept_and_let_go(workspace: Path, run_page: Run) -> None:
     for number in range(300):
         pair.answer(number, lambda: 0)
     assert pair.answer("x", lambda: 3) == 3
+
+
+def test_filters_stand_as_chips_and_go_one_by_one(workspace: Path, run_page: Run) -> None:
+    app = run_page(workspace, contract=["Monthly", "One year"], plan=["Basic"])
+    assert [button.label for button in app.button if button.key.startswith("_chip ")] == [
+        "Contract: Monthly",
+        "Contract: One year",
+        "Plan: Basic",
+    ]
+    app.button(key="_chip contract Monthly").click().run()
+    assert [button.label for button in app.button if button.key.startswith("_chip ")] == ["Contract: One year", "Plan: Basic"]
+    for chip in ("_chip contract One year", "_chip plan Basic"):
+        app.button(key=chip).click().run()
+    assert "All 600 customers" in said(app)
 
 
 def test_filter_keys_are_unique_and_readable(tmp_path: Path, run_page: Run) -> None:
