@@ -43,6 +43,7 @@ TEMPLATES = {
     "fact of": "{label} of {value}",
     "fact no": "no {label}",
     "only": "only {value}",
+    "about": "about {value}",
     # what is usual
     "half more": "half have {value} or more",
     "half less": "half have {value} or less",
@@ -61,7 +62,10 @@ TEMPLATES = {
     "below": "below",
     # what-if
     "not a promise": "The model's answer from customers like this one, not a promise that the change works.",
-    "nobody like this": "No real customer looks like this; the answer is a guess.",
+    "nobody has": "Nobody has {fact}; the answer is a guess.",
+    "nobody has both": "Nobody has both {one} and {other}; the answer is a guess.",
+    "nobody unknown": "Nobody lacks {label}; the answer is a guess.",
+    "nobody near": "No customer is near: the nearest differs more than for 99 in 100; the answer is a guess.",
     "why rule": "follows from {fact}",
     "why formula": "recomputed from {labels}",
     "why freed": "possible again with {fact}",
@@ -70,10 +74,6 @@ TEMPLATES = {
     "becomes": "{label} to {value}",
     "recomputed": "{label} becomes {value}",
     "too few": "Too few customers ({count}) to say; shown from {least}.",
-    # groups
-    "lead raises": "Raised by {label} ({share})",
-    "lead lowers": "Lowered by {label} ({share})",
-    # charts, for those who do not see them
     # two kinds of edit, assumptions, actions, what would have to change
     "edit always": "Had it always been so",
     "edit from now on": "From now on",
@@ -110,6 +110,10 @@ TEMPLATES = {
     "unlike left out": "{count} more would reach it, but no real customer looks like them.",
     "fields": "{count} fields",
     "one field": "one field",
+    # groups
+    "lead raises": "Raised by {label} ({share})",
+    "lead lowers": "Lowered by {label} ({share})",
+    # charts, for those who do not see them
     "alt waterfall": "Waterfall: points of risk for {count} facts, from {typical} to {risk}; {most} {points}.",
     "alt waterfall flat": "Waterfall: from {typical} to {risk}; no fact changes the risk.",
     "alt bars": "Bars: {what} for {count} {noun}; {first} leads with {figure}.",
@@ -360,13 +364,17 @@ def value_text(value: Any, feature: Feature, schema: Schema) -> str:
     return say("fact", label=feature.label, value=quantity(value, feature, schema))
 
 
-def phrase(value: Any, feature: Feature, schema: Schema, *, only: bool = False) -> str:
-    """A fact as it reads within a sentence: `only 1 month as a customer`, `fibre internet`, `no online security`."""
+def phrase(value: Any, feature: Feature, schema: Schema, *, only: bool = False, about: bool = False) -> str:
+    """A fact as it reads within a sentence: `only 1 month as a customer`, `fibre internet`, `no online security`.
+
+    `about`: where a number stands for those near it.
+    """
     label = lower_first(feature.label)
     if is_nothing(value):
         return say("fact unknown", label=label)
     shown = quantity(value, feature, schema)
     if feature.is_number:
+        shown = say("about", value=shown) if about else shown
         if feature.phrase:
             text = feature.phrase.replace("{value}", shown)
             return say("only", value=text) if only else text

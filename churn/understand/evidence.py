@@ -1,4 +1,4 @@
-"""What real customers are like, to tell which edits lead away from all of them.
+"""What real customers are like, to tell which edits lead away from all of them, and what values there are to try.
 
 Two questions are asked of the model's reference sample. *Is a pair of facts unheard of?* A pair counts as unheard of if nobody
 has it although, were the two unrelated, five or more would. *Is the nearest customer too far?* Distance is Gower's (1971): the
@@ -8,7 +8,8 @@ customers have to their nearest neighbour.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,14 +28,17 @@ _PROBES = 300  # rows whose nearest neighbour says what is usual
 _BINS = 10
 _EXPECTED = 5.0
 _MISSING = -1
+_UNKNOWN = 1_000_000  # code of a level nobody has
+_TELLING = 5  # different values that show what all are multiples of
+_PLACES = 50  # a slider's least, over the middle nine tenths of what has been seen
 
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """Whether anybody real looks like an edited row; if not, `note` says so.
+    """Whether anybody real looks like an edited row; if not, `note` says what is not real about it.
 
     `distance` to the nearest real customer and `limit`, both Gower's, 0–1; `unheard` are pairs of columns (or single ones)
-    whose values nobody has together.
+    whose values nobody has together, the one that most would be expected to have first.
     """
 
     supported: bool
@@ -52,6 +56,7 @@ class Evidence:
         self.schema = schema
         self._reference = reference.select(schema.names)
         self._known_reserved: dict[tuple[int, str], bool] = {}
+        self._known_together: dict[tuple[int, int], tuple[npt.NDArray[np.int64], ...]] = {}
 
     # -- rules ----------------------------------------------------------------
 
@@ -78,14 +83,57 @@ class Evidence:
         return float(words.rounded(median)) if feature.whole else median
 
     def _without(self, rule: Rule) -> pl.DataFrame:
-        holds = pl.all_horizontal(self._meets(self.schema.feature(column), wanted) for column, wanted in rule.when.items())
-        return self._reference.filter(~holds)
+        return self._reference.filter(~rule.holds(self._reference))
 
-    def _meets(self, feature: Feature, wanted: str | tuple[str, ...]) -> pl.Expr:
-        texts = [wanted] if isinstance(wanted, str) else list(wanted)
-        if feature.is_number:
-            return pl.col(feature.name).is_in(pl.Series(texts).cast(pl.Float64, strict=False).drop_nulls()).fill_null(value=False)
-        return pl.col(feature.name).is_in(texts).fill_null(value=False)
+    # -- values ---------------------------------------------------------------
+
+    def limits(self, feature: Feature) -> tuple[float, float]:
+        """The lowest and highest value an edit of a number may have: within what has been seen, and within what there can be."""
+        known = self._known(feature.name)
+        seen = (float(known.min()), float(known.max())) if len(known) else (-math.inf, math.inf)
+        low, high = feature.range or seen
+        low = low if feature.at_least is None else max(low, feature.at_least)
+        return low, high if feature.at_most is None else min(high, feature.at_most)
+
+    def step(self, feature: Feature) -> float:
+        """A round step (1, 2 or 5 × 10ⁿ) for a number: at least fifty places over the middle nine tenths of what has been seen.
+
+        Never finer than the data: where all values are whole, or multiples of 100, so are the steps.
+        """
+        known = self._known(feature.name)
+        low, high = np.quantile(known, [0.05, 0.95]) if len(known) else (0.0, 0.0)
+        if high <= low:  # nearly everybody has the same: then the whole range
+            low, high = (known.min(), known.max()) if len(known) else feature.range or (0.0, 1.0)
+        finest = max(_grain(known), 1.0 if feature.whole else 0.0)
+        wide = (float(high) - float(low)) / _PLACES
+        if not wide > 0:
+            return finest or 1.0
+        power = 10.0 ** math.floor(math.log10(wide))
+        step = max(digit * power for digit in (1, 2, 5) if digit * power <= wide * (1 + 1e-9))
+        return max(step, finest)
+
+    def grid(self, feature: Feature, most: int) -> tuple[float, ...]:
+        """At most `most` values of a number, lowest first, spread evenly over what has been seen and rounded to its steps.
+
+        All values that were seen where they are few; never below or above what an edit may reach.
+        """
+        low, high = self.limits(feature)
+        known = self._known(feature.name)
+        known = known[(known >= low) & (known <= high)]
+        if not len(known):
+            return ()
+        seen = np.unique(known)
+        if len(seen) <= most:
+            return tuple(map(float, seen))
+        low, high, step = float(seen[0]), float(seen[-1]), self.step(feature)
+        while (high - low) / step > most - 2:
+            step *= 2 if round(step / 10.0 ** math.floor(math.log10(step)), 6) != 2 else 2.5
+        inner = np.arange(math.ceil(low / step + 1e-9), math.ceil(high / step - 1e-9)) * step
+        return tuple(float(f"{value:.12g}") for value in (low, *inner, high))
+
+    def _known(self, name: str) -> Floats:
+        known: Floats = self._reference[name].drop_nulls().cast(pl.Float64).to_numpy()
+        return known
 
     # -- support --------------------------------------------------------------
 
@@ -99,16 +147,47 @@ class Evidence:
         ----------
         before, after: the row as it is and as edited, column → value. changed: columns that differ.
         """
-        places = [i for i, name in enumerate(self.schema.names) if name in changed]
-        if not places or self._reference.is_empty():
-            return Support(True, "", 0.0, 0.0, ())
-        numbers, codes = self._numbers, self._codes
-        was, now = self._row(before), self._row(after)
-        distance = float(self._distances(*now, numbers, codes).min())
-        limit = max(self._limit, float(self._distances(*was, numbers, codes).min()))
-        unheard = self._unheard(now, places)
-        fine = not unheard and distance <= limit + 1e-12
-        return Support(fine, "" if fine else words.say("nobody like this"), distance, limit, unheard)
+        return self.supports(before, [(after, changed)])[0]
+
+    def supports(
+        self, before: Mapping[str, Any], edits: Sequence[tuple[Mapping[str, Any], Collection[str]]]
+    ) -> tuple[Support, ...]:
+        """The same of many edits of one row, each (row after, columns that differ): what they share is worked out once."""
+        if self._reference.is_empty():
+            return tuple(Support(True, "", 0.0, 0.0, ()) for _ in edits)
+        was = self._row(before)
+        apart = np.stack([self._apart(i, value) for i, value in enumerate(was)])  # [features, rows]
+        whole = apart.sum(axis=0)
+        limit = max(self._limit, float(whole.min()) / len(was))
+        known: dict[tuple[int, float], Floats] = {}
+        found = []
+        for after, changed in edits:
+            places = [i for i, name in enumerate(self.schema.names) if name in changed]
+            if not places:
+                found.append(Support(True, "", 0.0, 0.0, ()))
+                continue
+            now = self._row(after)
+            total = whole
+            for i in places:
+                key = (i, now[i])
+                if key not in known:
+                    known[key] = self._apart(i, now[i]) - apart[i]
+                total = total + known[key]
+            distance = max(float(total.min()), 0.0) / len(was)
+            unheard = self._unheard(now, places)
+            fine = not unheard and distance <= limit + 1e-9
+            found.append(Support(fine, "" if fine else self._note(after, unheard), distance, limit, unheard))
+        return tuple(found)
+
+    def _note(self, row: Mapping[str, Any], unheard: tuple[tuple[str, ...], ...]) -> str:
+        """What is not real about a row, as a sentence."""
+        if not unheard:
+            return words.say("nobody near")
+        features = sorted(map(self.schema.feature, unheard[0]), key=lambda feature: feature.is_number)  # reads better
+        if len(features) == 1 and words.is_nothing(row.get(features[0].name)):
+            return words.say("nobody unknown", label=words.lower_first(features[0].label))
+        one, *others = [words.phrase(row.get(f.name), f, self.schema, about=f.is_number and not f.whole) for f in features]
+        return words.say("nobody has both", one=one, other=others[0]) if others else words.say("nobody has", fact=one)
 
     @cached_property
     def _sample(self) -> pl.DataFrame:
@@ -149,73 +228,114 @@ class Evidence:
         filled = [column.fill_null(_MISSING).to_numpy() for column in columns]
         return np.stack(filled, axis=1) if filled else np.empty((self._sample.height, 0), dtype=np.int64)
 
-    def _row(self, row: Mapping[str, Any]) -> tuple[Floats, npt.NDArray[np.int64]]:
-        numbers = [np.nan if words.is_nothing(row.get(f.name)) else float(row[f.name]) for f in self.schema.numbers]
-        unknown = 1_000_000  # a level nobody has
-        codes = [
-            _MISSING if row.get(f.name) is None else self._level_codes[f.name].get(str(row[f.name]), unknown)
-            for f in self.schema.categories
-        ]
-        return np.array(numbers, dtype=np.float64) / self._spread, np.array(codes, dtype=np.int64)
+    def _row(self, row: Mapping[str, Any]) -> tuple[float, ...]:
+        """A row as distances take it, in the schema's order: numbers over their spread (missing is NaN), levels as codes."""
+        spread = iter(self._spread)
+        found = []
+        for feature in self.schema.features:
+            value = row.get(feature.name)
+            if feature.is_number:
+                by = float(next(spread))
+                found.append(math.nan if value is None or words.is_nothing(value) else float(value) / by)
+            else:
+                codes = self._level_codes[feature.name]
+                found.append(float(_MISSING if value is None else codes.get(str(value), _UNKNOWN)))
+        return tuple(found)
 
-    def _distances(
-        self, numbers: Floats, codes: npt.NDArray[np.int64], all_numbers: Floats, all_codes: npt.NDArray[np.int64]
-    ) -> Floats:
-        apart = np.minimum(np.abs(all_numbers - numbers), 1.0)
-        lost = np.isnan(apart)
-        if lost.any():  # missing is near missing and far from everything else
-            apart[lost] = (np.isnan(all_numbers) != np.isnan(numbers))[lost]
-        total: Floats = apart.sum(axis=1) + (all_codes != codes).sum(axis=1)
-        return total / max(len(self.schema.features), 1)
+    @cached_property
+    def _columns(self) -> tuple[Floats, ...]:
+        """The sample's columns as distances take them, in the schema's order."""
+        numbers, codes = iter(self._numbers.T), iter(self._codes.T)
+        return tuple(
+            np.ascontiguousarray(next(numbers) if feature.is_number else next(codes), dtype=np.float64)
+            for feature in self.schema.features
+        )
+
+    def _apart(self, place: int, value: float) -> Floats:
+        """How far every row of the sample is from a value in one column, 0–1."""
+        column = self._columns[place]
+        if not self.schema.features[place].is_number:
+            return np.asarray(column != value, dtype=np.float64)
+        if math.isnan(value):  # missing is near missing and far from everything else
+            return np.asarray(~np.isnan(column), dtype=np.float64)
+        apart: Floats = np.where(np.isnan(column), 1.0, np.minimum(np.abs(column - value), 1.0))
+        return apart
 
     @cached_property
     def _limit(self) -> float:
         """The distance to the nearest other customer that 99 in 100 do not exceed."""
-        numbers, codes = self._numbers, self._codes
-        if len(numbers) < 2:
+        rows = self._sample.height
+        if rows < 2:
             return 0.0
         nearest = []
-        for i in np.linspace(0, len(numbers) - 1, min(_PROBES, len(numbers))).astype(int):
-            distances = self._distances(numbers[i], codes[i], numbers, codes)
-            distances[i] = np.inf
+        for row in np.linspace(0, rows - 1, min(_PROBES, rows)).astype(int):
+            total = sum(self._apart(i, float(column[row])) for i, column in enumerate(self._columns))
+            distances = np.asarray(total) / len(self._columns)
+            distances[row] = np.inf
             nearest.append(distances.min())
         return float(np.quantile(nearest, 0.99))
 
     @cached_property
-    def _binned(self) -> tuple[npt.NDArray[np.int64], list[Floats]]:
-        """Every column as codes, [rows, features] in the schema's order, numbers by tenths; and the tenths' edges."""
-        edges = []
-        for column in self._numbers.T:
-            known = column[~np.isnan(column)]
-            cuts = np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1]) if len(known) else np.empty(0)
-            edges.append(np.unique(cuts))
-        binned = [_bins(column, cuts) for column, cuts in zip(self._numbers.T, edges, strict=True)]
-        return self._ordered(binned, list(self._codes.T)), edges
+    def _edges(self) -> dict[int, Floats]:
+        """Place of a number column → the edges of its tenths."""
+        found = {}
+        for place, feature in enumerate(self.schema.features):
+            if feature.is_number:
+                column = self._columns[place]
+                known = column[~np.isnan(column)]
+                found[place] = np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1])) if len(known) else np.empty(0)
+        return found
 
-    def _ordered(self, numbers: list[Any], categories: list[Any]) -> npt.NDArray[np.int64]:
-        of_number, of_category = iter(numbers), iter(categories)
-        return np.stack([next(of_number if f.is_number else of_category) for f in self.schema.features], axis=-1)
+    @cached_property
+    def _binned(self) -> npt.NDArray[np.int64]:
+        """Every column of the sample as codes from 0 (missing), [features, rows]: levels, and numbers by tenths."""
+        return np.stack([self._bins(place, column) for place, column in enumerate(self._columns)])
 
-    def _unheard(self, row: tuple[Floats, npt.NDArray[np.int64]], changed: list[int]) -> tuple[tuple[str, ...], ...]:
-        table, edges = self._binned
-        numbers = [_bins(np.array([value]), cuts)[0] for value, cuts in zip(row[0], edges, strict=True)]
-        own = self._ordered(numbers, list(row[1]))
-        same = table == own
-        share = same.mean(axis=0)
-        names = self.schema.names
-        found: list[tuple[str, ...]] = []
+    def _bins(self, place: int, values: Floats) -> npt.NDArray[np.int64]:
+        if place not in self._edges:
+            return values.astype(np.int64) + 1
+        return np.where(np.isnan(values), 0, np.searchsorted(self._edges[place], values, side="left") + 1).astype(np.int64)
+
+    @cached_property
+    def _counts(self) -> tuple[npt.NDArray[np.int64], ...]:
+        return tuple(np.bincount(column) for column in self._binned)
+
+    def _together(self, place: int, code: int) -> tuple[npt.NDArray[np.int64], ...]:
+        """How often every code of every column comes with one code of one column; asked again and again, so kept."""
+        key = (place, code)
+        if key not in self._known_together:
+            having = self._binned[:, self._binned[place] == code]
+            self._known_together[key] = tuple(
+                np.bincount(column, minlength=len(counts)) for column, counts in zip(having, self._counts, strict=True)
+            )
+        return self._known_together[key]
+
+    def _unheard(self, row: tuple[float, ...], changed: list[int]) -> tuple[tuple[str, ...], ...]:
+        """Pairs of values nobody has though five or more were to be expected, and single values nobody has."""
+        codes = [int(self._bins(place, np.array([value]))[0]) for place, value in enumerate(row)]
+        names, rows = self.schema.names, self._sample.height
+        own = [int(counts[code]) if code < len(counts) else 0 for code, counts in zip(codes, self._counts, strict=True)]
+        found: dict[tuple[str, ...], tuple[float, tuple[str, ...]]] = {}
         for i in changed:
-            having = same[:, i]
-            count = int(having.sum())
-            if count == 0:
-                found.append((names[i],))
+            if own[i] == 0:
+                found[(names[i],)] = (math.inf, (names[i],))
                 continue
-            together = same[having].sum(axis=0)
-            never = (together == 0) & (count * share >= _EXPECTED)
-            found += [(names[i], names[j]) for j in np.flatnonzero(never)]
-        pairs = {tuple(sorted(pair)): pair for pair in found}
-        return tuple(pairs.values())
+            together = self._together(i, codes[i])
+            for j, code in enumerate(codes):
+                expected = own[i] * own[j] / rows
+                if expected >= _EXPECTED and together[j][code] == 0:
+                    found.setdefault(tuple(sorted((names[i], names[j]))), (expected, (names[i], names[j])))
+        return tuple(pair for _, pair in sorted(found.values(), key=lambda one: -one[0]))
 
 
-def _bins(values: Floats, edges: Floats) -> npt.NDArray[np.int64]:
-    return np.where(np.isnan(values), _MISSING, np.searchsorted(edges, values, side="left")).astype(np.int64)
+def _grain(values: Floats) -> float:
+    """The largest power of ten (0.01 to a million) that all values are multiples of; 0 where there is none, or too few to say."""
+    found = 0.0
+    if len(np.unique(values)) < _TELLING:
+        return found
+    for power in range(-2, 7):
+        size = 10.0**power
+        if not np.allclose(values / size, np.rint(values / size), rtol=0, atol=1e-6):
+            break
+        found = size
+    return found
