@@ -29,7 +29,7 @@ COPY pages pages
 COPY .streamlit .streamlit
 COPY data/demo/schema.yaml data/demo/schema.yaml
 ENV PATH=/app/.venv/bin:$PATH CHURN_HOME=/var/lib/churn CHURN_ADDRESS=0.0.0.0 PORT=8501 PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1
-USER churn
+USER 10001
 EXPOSE 8501
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
   CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/ready', timeout=2)"]

@@ -23,11 +23,12 @@ test: $(VENV)/.test  ## install what the tests need, then run all of them
 	.ci/system-packages
 	$(BIN)/pytest -n 2 --dist loadgroup
 
-check: $(VENV)/.test  ## lint, format, types, import floors
+check: $(VENV)/.test  ## lint, format, types, import floors, the Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/hadolint Dockerfile
 
 format: $(VENV)/.test  ## put the code in order
 	$(BIN)/ruff check --fix .
