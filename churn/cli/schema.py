@@ -17,7 +17,7 @@ from rich.text import Text
 
 from churn.cli.common import err, out, print_json, settings_of
 from churn.data import quality
-from churn.data.infer import Draft, infer
+from churn.data.infer import PROPOSED, Draft, infer
 from churn.data.schema import Schema
 from churn.data.source import read_table, shown_url
 from churn.errors import SourceError
@@ -54,7 +54,7 @@ def infer_command(
     raw = read_table(table, query=query, settings=settings_of(context))
     draft = infer(raw, key=key, target=target, positive=positive, name=name)
     place = shown_url(table)
-    yaml = _commented(draft.schema, place, raw.height)
+    yaml = _commented(draft, place, raw.height)
     kept = _write(output, yaml) if output else None
     if as_json:
         print_json(
@@ -127,10 +127,13 @@ def check_command(
         raise typer.Exit(1)
 
 
-def _commented(schema: Schema, place: str, rows: int) -> str:
+def _commented(draft: Draft, place: str, rows: int) -> str:
     """The YAML under a few lines that say what is still to be done to it."""
+    schema = draft.schema
     notes = [f"Drafted by `churn schema infer` from {rows:,} rows of {place}.", "Every line is a guess that may be edited."]
     notes += [f"Left out as a leak: {item.name} ({item.evidence})" for item in schema.excluded if item.why == "leak"]
+    near = [item for item in draft.decisions if item.decision.startswith(PROPOSED)]
+    notes += [f"{item.column}: {item.decision}. {item.evidence}. To apply it, add it to `rules`." for item in near]
     if schema.money is None:
         notes.append("Nothing says what a customer brings in: add `money: {column: NAME, period: month}` to see revenue at risk.")
     if schema.actions:

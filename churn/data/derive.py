@@ -29,23 +29,33 @@ _SUPPORT = 30  # rows that a level must have before what it implies counts
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A column that follows from others. `share`: of rows it gives exactly, or R² where `residual`."""
+    """A column that follows from others, to the last digit shown in `held` of the `rows` where all of it is known.
+
+    `residual`: it gives the rows only nearly, or not all of them, so that each keeps its difference. `share`: `held` by `rows`,
+    or R² where it holds nearly (`near`).
+    """
 
     column: str
     formula: str
     share: float
     residual: bool
     rows: int
+    held: int
+    near: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Implication:
-    """Where `column` is `level`, each of `then` always holds; seen in `rows` rows."""
+    """Where `column` is `level`, each of `then` holds; seen in `rows` rows.
+
+    `broken`: rows, there or elsewhere, that speak against it; 0 where it always holds.
+    """
 
     column: str
     level: str
     then: Mapping[str, str | float]
     rows: int
+    broken: int = 0
 
 
 def find_formulas(numbers: Mapping[str, Floats]) -> tuple[Derived, ...]:
@@ -138,12 +148,16 @@ def _exact(name: str, text: str, numbers: Mapping[str, Floats]) -> Derived | Non
     """The formula, if it gives the column to the last digit shown and neither of its columns alone nearly does."""
     wanted, result = numbers[name], np.asarray(evaluate(text, numbers))
     decimals = _decimals(wanted)
-    share = _agreement(wanted, result, decimals)
-    if share < EXACT_SHARE or any(_agreement(wanted, numbers[part], decimals) > 0.9 for part in columns_of(text)):
+    held, rows = _agreeing(wanted, result, decimals)
+    if (
+        held < EXACT_SHARE * rows
+        or not rows
+        or any(_agreement(wanted, numbers[part], decimals) > 0.9 for part in columns_of(text))
+    ):
         return None
-    if _agreement(wanted, result, 9) < share and decimals <= 6:
+    if _agreeing(wanted, result, 9)[0] < held and decimals <= 6:
         text = f"round({text}, {decimals})"
-    return Derived(name, text, share, residual=False, rows=int((~np.isnan(wanted)).sum()))
+    return Derived(name, text, held / rows, residual=held < rows, rows=rows, held=held)
 
 
 def _decimals(column: Floats) -> int:
@@ -156,21 +170,29 @@ def _decimals(column: Floats) -> int:
 
 
 def _agreement(wanted: Floats, given: Floats, decimals: int) -> float:
-    """Share of rows where both are known and differ by no more than half a unit of the last digit shown."""
+    """Of the rows where both are known, the share that differ by no more than half a unit of the last digit shown."""
+    held, rows = _agreeing(wanted, given, decimals)
+    return held / rows if rows else 0.0
+
+
+def _agreeing(wanted: Floats, given: Floats, decimals: int) -> tuple[int, int]:
+    """How many rows agree, and of how many; of none where too few are known to say."""
     known = ~np.isnan(wanted) & ~np.isnan(given)
-    if known.sum() < max(_LEAST_ROWS, 0.5 * (~np.isnan(wanted)).sum()):
-        return 0.0
+    rows = int(known.sum())
+    if rows < max(_LEAST_ROWS, 0.5 * (~np.isnan(wanted)).sum()):
+        return 0, 0
     tolerance = 0.5 * 10.0**-decimals * 1.0001 + 1e-9 * np.abs(wanted[known])
-    return float(np.mean(np.abs(wanted[known] - given[known]) <= tolerance))
+    return int((np.abs(wanted[known] - given[known]) <= tolerance).sum()), rows
 
 
 def _near(name: str, text: str, numbers: Mapping[str, Floats]) -> Derived | None:
     """The product, if the column nearly is it and neither of the two alone tells as much."""
-    wanted = numbers[name]
-    fit = _fit(wanted, np.asarray(evaluate(text, numbers)))
+    wanted, result = numbers[name], np.asarray(evaluate(text, numbers))
+    fit = _fit(wanted, result)
     if fit < CLOSE_FIT or max(_line(wanted, numbers[part]) for part in columns_of(text)) > _ONE_ALONE:
         return None
-    return Derived(name, text, fit, residual=True, rows=int((~np.isnan(wanted)).sum()))
+    held, rows = _agreeing(wanted, result, _decimals(wanted))
+    return Derived(name, text, fit, residual=True, rows=rows, held=held, near=True)
 
 
 def _fit(wanted: Floats, given: Floats) -> float:
@@ -239,6 +261,9 @@ def find_implications(
     A column follows if its level then names the parent ("No internet service" names "Internet service") and comes nowhere
     else, or if it is a number that is then always 0 and otherwise mostly is not. Coincidences of two plain levels are not
     reported: they are facts about these customers, not rules.
+
+    What holds in at least `EXACT_SHARE` of the rows but not in all is reported apart, column by column, with the rows that
+    speak against it: typing errors, or customers for whom it is not so.
     """
     found: list[Implication] = []
     for parent in levels.columns:
@@ -250,51 +275,68 @@ def find_implications(
             rows = int(here.sum())
             if rows < _SUPPORT or rows > levels.height - _SUPPORT:
                 continue
-            then: dict[str, str | float] = {}
+            follows: dict[str, tuple[str | float, int]] = {}
             for child in levels.columns:
-                if child != parent:
-                    follows = _follows(levels[child], here, names[parent])
-                    if follows is not None:
-                        then[child] = follows
+                told = _follows(levels[child], here, names[parent]) if child != parent else None
+                if told is not None:
+                    follows[child] = told
             mask = here.to_numpy()
             for name, number in numbers.items():
                 inside, outside = number[mask], number[~mask]
-                if np.all(inside == 0) and np.nanmean(outside == 0) < 0.5:
-                    then[name] = 0.0
-            if then:
-                found.append(Implication(parent, level, then, rows))
+                zero = int((inside == 0).sum())
+                if zero >= EXACT_SHARE * rows and np.nanmean(outside == 0) < 0.5:
+                    follows[name] = 0.0, rows - zero
+            always = {child: value for child, (value, broken) in follows.items() if not broken}
+            if always:
+                found.append(Implication(parent, level, always, rows))
+            found += [
+                Implication(parent, level, {child: value}, rows, broken) for child, (value, broken) in follows.items() if broken
+            ]
     return tuple(found)
 
 
-def _follows(child: pl.Series, here: pl.Series, parent_words: Sequence[str]) -> str | None:
-    inside = child.filter(here).unique()
-    if len(inside) != 1 or inside[0] is None:
+def _follows(child: pl.Series, here: pl.Series, parent_words: Sequence[str]) -> tuple[str, int] | None:
+    """The value that a column (nearly) always has here and (nearly) nowhere else, and the rows that speak against it."""
+    inside = child.filter(here)
+    counts = inside.drop_nulls().value_counts(sort=True)
+    if counts.is_empty() or not parent_words:
         return None
-    value = str(inside[0])
+    value, count = str(counts[child.name][0]), int(counts["count"][0])
     told = {word.lower() for word in value.replace("-", " ").replace("_", " ").split()}
-    names_parent = bool(parent_words) and set(parent_words) <= told and bool(told & {"no", "not", "without", "none"})
-    elsewhere = child.filter(~here)
-    return value if names_parent and not (elsewhere == value).any() else None
+    if not set(parent_words) <= told or not told & {"no", "not", "without", "none"}:
+        return None
+    elsewhere = int((child.filter(~here) == value).sum())
+    if count < EXACT_SHARE * len(inside) or elsewhere > (1 - EXACT_SHARE) * count:
+        return None
+    return value, len(inside) - count + elsewhere
 
 
 def rules_of(
     implications: Sequence[Implication], levels: Mapping[str, Sequence[str]], labels: Mapping[str, str]
 ) -> tuple[Rule, ...]:
-    """Implications as rules for edits, and the way back: with internet again, "No internet service" becomes "No".
+    """Implications that always hold as rules for edits, and the way back: with internet, "No internet service" becomes "No".
 
     levels: column → its levels. labels: column → how people call it.
     """
     rules: list[Rule] = []
     for found in implications:
+        if found.broken:
+            continue
         rules.append(
-            Rule(when={found.column: found.level}, then=dict(found.then), label=f"No {_lower_first(labels[found.column])}")
+            Rule(
+                when={found.column: found.level},
+                then=dict(found.then),
+                label=f"No {_lower_first(labels[found.column])}",
+                evidence=f"holds in all {found.rows:,} such rows",
+            )
         )
         others = tuple(level for level in levels[found.column] if level != found.level)
         for child, value in found.then.items():
             plain = next((level for level in levels.get(child, ()) if level.strip().lower() == "no"), None)
             if isinstance(value, str) and plain is not None and others:
                 when: dict[str, str | tuple[str, ...]] = {found.column: others if len(others) > 1 else others[0], child: value}
-                rules.append(Rule(when=when, then={child: plain}, label=labels[found.column]))
+                way_back = f"{value!r} is nowhere else"
+                rules.append(Rule(when=when, then={child: plain}, label=labels[found.column], evidence=way_back))
     return tuple(rules)
 
 

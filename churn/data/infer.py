@@ -19,6 +19,7 @@ from churn.errors import SchemaError
 Floats = npt.NDArray[np.float64]
 
 SEGMENTS = 3
+PROPOSED = "rule proposed, not applied"
 _LEAST_ROWS, _LEAST_OF_A_CLASS = 50, 10  # fewer rows cannot tell a leak from luck
 _MOSTLY = 0.9  # share of different keys above which repeated ones are mistakes
 _SEGMENT_LEVELS = 8
@@ -217,12 +218,7 @@ class _Drafting:
             )
         for found in derive.find_formulas(numbers):
             self.formulas[found.column] = found
-            how = f"explains {found.share:.1%} of its variance; each row keeps its difference" if found.residual else ""
-            self.say(
-                found.column,
-                f"derived: {'about ' if found.residual else ''}{found.formula}",
-                how or f"holds in {found.share:.1%} of {found.rows:,} rows",
-            )
+            self.say(found.column, f"derived: {'about ' if found.near else ''}{found.formula}", _formula_evidence(found))
             parts = {self.units.get(part, "") for part in columns_of(found.formula)}
             if parts == {"money"} and not self.units.get(found.column) and (" - " in found.formula or " + " in found.formula):
                 self.units[found.column] = "money"
@@ -238,9 +234,13 @@ class _Drafting:
         )
         for implication in found:
             then = ", ".join(f"{column} = {value}" for column, value in implication.then.items())
-            self.say(
-                implication.column, f"rule: {implication.level} means {then}", f"holds in all {implication.rows:,} such rows"
-            )
+            told = f"{implication.level} means {then}"
+            if implication.broken:
+                held = max(1 - implication.broken / implication.rows, 0.0)
+                counted = f"{implication.broken:,} of {implication.rows:,} such rows speak against it ({_percent(held)} hold)"
+                self.say(implication.column, f"{PROPOSED}: {told}", counted)
+            else:
+                self.say(implication.column, f"rule: {told}", f"holds in all {implication.rows:,} such rows")
 
     def _segments(self, sample: Mapping[str, pl.Series], left: Floats) -> None:
         """The columns that tell most about leaving, one after the other given those already taken."""
@@ -343,6 +343,7 @@ class _Drafting:
             editable=editable,
             formula=derived.formula if derived else None,
             residual=derived.residual if derived else False,
+            evidence=_formula_evidence(derived) if derived else "",
             phrase=labels.number_phrase(column.name, unit),
         )
 
@@ -401,6 +402,20 @@ def _horizon(dates: pl.Series) -> tuple[int, str]:
         "",
     )
     return max(days, 1), named
+
+
+def _formula_evidence(found: derive.Derived) -> str:
+    held = f"holds in {found.held:,} of {found.rows:,} rows"
+    if found.near:
+        return f"explains {_percent(found.share)} of its variance; each row keeps its difference"
+    if found.residual:
+        return f"{held} ({_percent(found.share)}); each row keeps its difference"
+    return f"holds in all {found.rows:,} rows"
+
+
+def _percent(share: float) -> str:
+    """Two decimals where one would say that all do: 99.96%."""
+    return f"{share:.2%}" if 0.9995 <= share < 1 else f"{share:.1%}"
 
 
 def _extent(column: Column) -> tuple[float, float, bool]:

@@ -85,6 +85,7 @@ class Feature(_Part):
     formula: str | None = None
     residual: bool = False
     clock: Literal["day", "week", "month", "quarter", "year"] | None = None
+    evidence: str = ""  # what showed the formula, in words
     phrase: str | None = None  # how a value reads in a sentence: "{value} as a customer"
     group: str | None = None
 

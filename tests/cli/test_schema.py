@@ -183,3 +183,46 @@ def test_telco_from_table_to_schema_to_check(run: Run, real_table: Callable[[str
     path = str(real_table("WA_Fn-UseC_-Telco-Customer-Churn.csv"))
     assert run("schema", "infer", path, "--key", "customerID", "--target", "Churn", "-o", "telco.yaml")[0] == 0
     assert run("schema", "check", path, "--schema", "telco.yaml")[:2] == (0, "7,043 rows: all fit the schema\n")
+
+
+def test_what_holds_is_written_with_its_evidence_and_what_nearly_holds_is_only_proposed(run: Run, tmp_path: Path) -> None:
+    size = 1_000
+    net = ["DSL" if i % 3 else "No" for i in range(size)]
+    fee, months = [20 + i % 37 for i in range(size)], [1 + i * 13 % 71 for i in range(size)]
+    support = ["No internet service" if kind == "No" else ("Yes", "No")[i // 3 % 2] for i, kind in enumerate(net)]
+    paid = [one * other for one, other in zip(fee, months, strict=True)]
+    backup = list(support)
+    backup[3], paid[5] = "Yes", 7
+    columns = {"InternetService": net, "TechSupport": support, "OnlineBackup": backup, "fee": fee, "months": months, "paid": paid}
+    gone = ["Yes" if i * 7 % 10 < 3 else "No" for i in range(size)]
+    pl.DataFrame({"id": range(size), **columns, "left": gone}).write_csv(tmp_path / "t.csv")
+    _, out, _ = run("schema", "infer", "t.csv", "--key", "id", "--target", "left", "-o", "s.yaml")
+    assert "rule: No means TechSupport = No internet service" in out
+    assert "1 of 334 such rows speak against it (99.7% hold)" in out
+    text = (tmp_path / "s.yaml").read_text(encoding="utf-8")
+    assert "# InternetService: rule proposed, not applied: No means OnlineBackup = No internet service. 1 of 334" in text
+    schema = Schema.load(tmp_path / "s.yaml")
+    assert [(set(rule.then), rule.evidence) for rule in schema.rules if rule.label == "No internet service"] == [
+        ({"TechSupport"}, "holds in all 334 such rows")
+    ]
+    derived = schema.feature("paid")
+    assert (derived.formula, derived.residual) == ("fee * months", True)  # the odd row keeps its difference
+    assert derived.evidence == "holds in 999 of 1,000 rows (99.9%); each row keeps its difference"
+
+
+def test_check_names_rows_that_break_a_rule(run: Run, table: str, tmp_path: Path) -> None:
+    _infer(run, table)
+    text = (tmp_path / "s.yaml").read_text(encoding="utf-8")
+    rule = "rules:\n- when: MonthlyCharges >= 60 or contract is missing\n  then: {contract: Monthly}\n"
+    (tmp_path / "s.yaml").write_text(text + rule, encoding="utf-8")
+    code, out, _ = run("schema", "check", table, "--schema", "s.yaml", "--json")
+    assert code == 0
+    (broken,) = json.loads(out)["violations"]
+    charges = pl.read_csv(tmp_path / "t.csv").filter((pl.col("MonthlyCharges") >= 60) & (pl.col("contract") != "Monthly"))
+    assert broken["column"] == "contract"
+    assert broken["rule"] == "is expected to be 'Monthly' where MonthlyCharges >= 60 or contract is missing"
+    assert broken["count"] == charges.height > 0
+    (tmp_path / "s.yaml").write_text(text + rule.replace(">= 60", "> = 60"), encoding="utf-8")
+    code, _, err = run("schema", "check", table, "--schema", "s.yaml")
+    assert code == 2
+    assert "rules.0: formula 'MonthlyCharges > = 60 or contract is missing' cannot be read at character 18: '=' stands" in err
