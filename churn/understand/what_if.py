@@ -511,11 +511,12 @@ def _alike(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
 # -- the page's memory --------------------------------------------------------
 
 Edits = tuple[tuple[str, str | float], ...]
+Step = tuple[Edits, Since]
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """The edits of one customer, with the way back: every step gives a new scenario, so it can lie in a session.
+    """The edits of one customer, which kind they are, and the way back: every step gives a new one, so it can lie in a session.
 
     >>> tried = Scenario().set("Contract", "One year").set("TechSupport", "Yes").undo()
     >>> tried.changes
@@ -525,8 +526,9 @@ class Scenario:
     """
 
     edits: Edits = ()
-    past: tuple[Edits, ...] = ()
-    future: tuple[Edits, ...] = ()
+    past: tuple[Step, ...] = ()
+    future: tuple[Step, ...] = ()
+    since: Since = ALWAYS
 
     @property
     def changes(self) -> dict[str, str | float]:
@@ -537,19 +539,30 @@ class Scenario:
         """Edit one column; back to its `original` value is no edit."""
         return self.to({**{name: v for name, v in self.edits if name != feature}, feature: value}, {feature: original})
 
-    def to(self, changes: Mapping[str, str | float], original: Mapping[str, Any] | None = None) -> Scenario:
-        """Replace all edits at once, as one step: what a retention action does."""
+    def to(
+        self, changes: Mapping[str, str | float], original: Mapping[str, Any] | None = None, *, since: Since | None = None
+    ) -> Scenario:
+        """Replace all edits at once, and their kind where it is given, as one step: what a retention action does."""
         edits = tuple((name, value) for name, value in changes.items() if not same(value, (original or {}).get(name)))
-        return self if edits == self.edits else Scenario(edits, (*self.past, self.edits)[-_HISTORY:])
+        kind = since or self.since
+        if (edits, kind) == (self.edits, self.since):
+            return self
+        return Scenario(edits, (*self.past, (self.edits, self.since))[-_HISTORY:], (), kind)
 
     def reset(self) -> Scenario:
         """No edits; can be undone."""
-        return self.to({})
+        return self.to({}, since=ALWAYS)
 
     def undo(self) -> Scenario:
         """One step back; the same where there is none."""
-        return Scenario(self.past[-1], self.past[:-1], (self.edits, *self.future)) if self.past else self
+        if not self.past:
+            return self
+        edits, since = self.past[-1]
+        return Scenario(edits, self.past[:-1], ((self.edits, self.since), *self.future), since)
 
     def redo(self) -> Scenario:
         """One step forward again; the same where there is none."""
-        return Scenario(self.future[0], (*self.past, self.edits), self.future[1:]) if self.future else self
+        if not self.future:
+            return self
+        edits, since = self.future[0]
+        return Scenario(edits, (*self.past, (self.edits, self.since)), self.future[1:], since)

@@ -232,7 +232,7 @@ def test_scenario_goes_back_and_forth() -> None:
     one = start.set("Contract", "One year", "Month-to-month")
     two = one.set("Monthly", 60.0, 73.65)
     assert two.changes == {"Contract": "One year", "Monthly": 60.0}
-    assert two.undo() == Scenario(one.edits, one.past, (two.edits,))
+    assert two.undo() == Scenario(one.edits, one.past, ((two.edits, "always"),))
     assert two.undo().undo().changes == {}
     assert two.undo().redo() == two
     assert two.reset().changes == {}
@@ -270,3 +270,16 @@ def test_the_drafted_schema_of_a_real_table(real_table: Callable[[str], Path]) -
         assert dearer.row["TotalCharges"] == pytest.approx(row["TotalCharges"] + more, abs=1e-6)
     fits = [real.support(row, row, set(drafted.names)).supported for row in table.head(500).to_dicts()]
     assert sum(fits) >= 490  # real customers do look like real customers
+
+
+def test_the_kind_of_edit_is_part_of_a_step() -> None:
+    fields = Scenario().set("a", "x")
+    action = fields.to({"b": 2.0}, {"b": 1.0}, since="from now on")
+    assert (action.changes, action.since) == ({"b": 2.0}, "from now on")
+    assert action.set("c", "y").since == "from now on"
+    assert (action.undo().changes, action.undo().since) == ({"a": "x"}, "always")
+    assert action.undo().redo() == action
+    assert action.reset().since == "always"
+    assert action.reset().undo().since == "from now on"
+    assert fields.to(fields.changes, since="from now on").edits == fields.edits
+    assert len(fields.to(fields.changes, since="from now on").past) == len(fields.past) + 1
