@@ -116,7 +116,8 @@ def rank_actions(
     worth = customer_value(money, schema, assumptions)
     value = None if worth is None or words.is_nothing(float(worth)) else float(worth)
     outcomes = []
-    for (actions, edited), risk in zip(tried, risks[1:].tolist(), strict=True):
+    supports = evidence.supports(before, [(edited.row, edited.changed) for _, edited in tried])
+    for (actions, edited), risk, support in zip(tried, risks[1:].tolist(), supports, strict=True):
         cost = sum(action.cost for action in actions)
         expected = float(offer_cost(nothing_done, cost, assumptions))
         drop = nothing_done - risk
@@ -133,7 +134,7 @@ def rank_actions(
                 net_value=None if value is None else assumptions.acceptance * drop * value - expected,
                 drop_per_cost=drop / expected if expected > 0 else None,
                 cascade=cascade_sentences(edited, schema),
-                support=evidence.support(edited.before, edited.row, edited.changed),
+                support=support,
             )
         )
     outcomes.sort(key=lambda o: (0.0 if o.net_value is None else -o.net_value, -o.drop, o.names))
