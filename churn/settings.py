@@ -38,6 +38,11 @@ class Settings:
         "models/{workspace}", "Where models, scorings and the log are: a folder, file:// or s3://bucket/prefix."
     )
     data: str = _setting("data/{workspace}", "Folder for tables this workspace makes, such as the demo's.")
+    database: str = _setting(
+        "",
+        "Where what people make is kept, such as scenarios: a database URL of SQLAlchemy's, SQLite or PostgreSQL; empty for the "
+        "file `records.sqlite` in the folder of `data`. It is made on first use.",
+    )
     cache: str = _setting(".cache/{workspace}", "Folder for verified local copies of what the store holds.")
     s3_endpoint: str = _setting("", "Address of an S3-compatible server; empty for AWS itself.")
     s3_region: str = _setting("us-east-1", "Region of the S3 server.")
@@ -63,6 +68,12 @@ class Settings:
         "How many customers, the riskiest first, get reasons in a scoring when the champion is a scikit-learn estimator, which "
         "takes long to explain; the others get theirs when they are opened.",
     )
+    slow_sample: int = _setting(
+        1000,
+        "How many customers besides, chosen by a hash of the key, get reasons from such a champion: what the explain page makes "
+        "its averages from. Four times as many halve their sampling error.",
+        least=0,
+    )
     trials: int = _setting(20, "How many settings of each candidate the tuning tries.", least=1)
     address: str = _setting("127.0.0.1", "Address the app listens on.")
     port: int = _setting(8501, "Port the app listens on.", least=1, most=65535)
@@ -80,12 +91,6 @@ class Settings:
     )
     refresh_s: float = _setting(10.0, "Seconds between two looks at the store for a new champion or scoring.", least=0.1)
     stale_days: float = _setting(8.0, "After how many days a scoring is called out of date.", least=0)
-    small_group: int = _setting(50, "Groups of fewer customers are shown as too small to say.", least=0)
-    home: Path = field(default=Path(), metadata={"help": "Folder that relative paths start from: that of config.yaml."})
-
-    @property
-    def simulated(self) -> bool:
-        """Whether everything in this workspace is made up and must say so."""
     assume_acceptance_alpha: float = _setting(
         6.0, "Assumption: α of the Beta law of the share of leavers an offer keeps; 6 with a β of 14 means 30%.", least=1e-6
     )
@@ -95,6 +100,12 @@ class Settings:
     )
     assume_value_months: float = _setting(12.0, "Assumption: months of a customer's money that keeping them wins.", least=1e-6)
     assume_contact_cost: float = _setting(1.0, "Assumption: cost of reaching one customer, in the schema's currency.", least=0)
+    small_group: int = _setting(50, "Groups of fewer customers are shown as too small to say.", least=0)
+    home: Path = field(default=Path(), metadata={"help": "Folder that relative paths start from: that of config.yaml."})
+
+    @property
+    def simulated(self) -> bool:
+        """Whether everything in this workspace is made up and must say so."""
         return self.workspace == DEMO
 
     @classmethod
@@ -152,11 +163,12 @@ class Settings:
                 values[key] = _typed(key, value, place)
         values["workspace"] = str(name)
         if name == DEMO:  # simulated and real data never share a place, whatever the settings say
-            for key in _PLACES:
+            for key in (*_PLACES, "database"):
                 values.pop(key, None)
         defaults = {f.name: f.default for f in fields(cls)}
         for key in _PLACES:
             values[key] = str(values.get(key, defaults[key])).replace("{workspace}", str(name))
+        values["database"] = str(values.get("database", "")).replace("{workspace}", str(name))
         if name != DEMO:
             _keep_out_of_demo(values, home)
         return cls(**values, home=home)

@@ -7,6 +7,7 @@ as it is. Inside, columns have names of our own (`f0`, `g0` …), so no column n
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import uuid
@@ -23,7 +24,20 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from churn.base.groups import BAND, Filter, Group, band_groups, groups
+from churn.base.groups import BAND, NOT_KNOWN, Filter, Group, band_groups, groups
+from churn.base.points import (
+    HUNDREDTHS,
+    Dots,
+    Importance,
+    PastRisk,
+    Spot,
+    as_share,
+    bin_sql,
+    joined_bins,
+    spot_sql,
+    weights,
+    weights_sql,
+)
 from churn.base.value import (
     SUMS_SQL,
     W_SQL,
@@ -42,12 +56,15 @@ from churn.model.store import disk
 from churn.settings import Settings
 
 ROWS, CONTACTS = "rows.parquet", "contacts.parquet"
+POINTS, HISTORY = "points.parquet", "history.parquet"  # rows in the order of those of ROWS
 RISK, MARGIN, LEFT = "__risk__", "__margin__", "__left__"
-FORMAT = 3  # of the file in the cache; a change makes it anew
+SAMPLED = "__sample__"  # in POINTS, where not all customers have them: whether averages count this one
+FORMAT = 4  # of the file in the cache; a change makes it anew
 MOST_ROWS = 500
 _FACTS = {"run", "model", "as_of", "rows", "edges", "calibration_covariance"}
 _KEPT = 4  # files of earlier scorings that stay in the cache
 _MEMORY = "160MB"
+_DOTS = 500  # customers a chart shows one by one
 Order = Literal["revenue", "risk"]
 
 
@@ -59,6 +76,11 @@ def reason_column(rank: int) -> str:
 def points_column(rank: int) -> str:
     """The column with the points (0–1 scale) of that reason."""
     return f"__points_{rank}__"
+
+
+def past_column(place: int) -> str:
+    """The column of HISTORY with the risks of earlier scoring number `place` (from 0, the oldest)."""
+    return f"risk_{place}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +147,15 @@ class Customer:
     left: bool | None
     reasons: tuple[Reason, ...]
     row: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A customer whose reasons are like another's: `distance` is the sum over all features of how far their points lie apart,
+    0–1 scale, so that 0.05 is five points in all."""
+
+    customer: Customer
+    distance: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +250,7 @@ class Snapshot:
     _labels: Mapping[str, tuple[str, ...]]
     _present: Mapping[str, tuple[int, ...]]
     _reasons: int
+    _points: tuple[str, ...]  # columns of points inside, in the schema's order; none where the scoring has none
     _sums: str
     _outcomes: str
     _lock: threading.Lock
@@ -246,13 +278,13 @@ class Snapshot:
                 raise BundleRejected(f"{folder / manifest.NAME}: field {name!r} is missing, so this is no scoring of the base")
             if document["schema_hash"] != schema.hash:
                 raise BundleRejected(f"{folder}: it was scored with another schema than the model's; score the base again")
-            try:
-                columns = list(pl.read_parquet_schema(folder / ROWS))
-            except pl.exceptions.PolarsError as error:
-                raise BundleRejected(f"{folder / ROWS} cannot be read: {error}") from error
-        layout = _Layout.of(columns, schema, document)
+            columns, beside = _columns(folder, ROWS), {}
+            for name in (POINTS, HISTORY):
+                if name in document["files"]:
+                    beside[name] = _columns(folder, name)
+        layout = _Layout.of(columns, schema, document, beside)
         known = out_of_fold if schema.snapshot is None and LEFT in columns else None
-        connection, file = _open(folder / ROWS, document, layout, settings.path("cache") / "base", known)
+        connection, file = _open(folder, document, layout, settings.path("cache") / "base", known)
         present: dict[str, tuple[int, ...]] = {}
         for column, code in connection.execute("SELECT col, code FROM present ORDER BY col, code").fetchall():
             name = layout.grouped[column]
@@ -269,6 +301,7 @@ class Snapshot:
             _labels={BAND: band_groups(schema), **{name: tuple(g.label for g in found) for name, found in layout.groups.items()}},
             _present=present,
             _reasons=layout.reasons,
+            _points=layout.points,
             **_lean(connection),
             _lock=threading.Lock(),
         )
@@ -327,6 +360,22 @@ class Snapshot:
     def outcomes_tell(self) -> bool:
         """Whether who left can be read from the known outcomes: with dates, whoever left is no longer in the base."""
         return self.schema.snapshot is None
+
+    @property
+    def has_points(self) -> bool:
+        """Whether the scoring keeps the points of every column; those made by an earlier version do not."""
+        return bool(self._points)
+
+    @property
+    def sampled(self) -> int | None:
+        """How many customers averages of points are made from; None where all of them count."""
+        sampled: int | None = self.facts.get("sampled")
+        return sampled
+
+    @property
+    def typical_risk(self) -> float:
+        """The risk (0–1) of the model's typical customer, from which the points start."""
+        return float(self.facts["typical_risk"])
 
     @property
     def covariance(self) -> Covariance | None:
@@ -553,7 +602,145 @@ class Snapshot:
         found = {sampled: Sums(*sums) for sampled, *sums in rows}
         return found.get(True, Sums()), found.get(False, Sums())
 
+    # -- questions about points -----------------------------------------------
+
+    def importance(self, filter: Filter = Filter(), by: Sequence[str] = ()) -> tuple[Importance, ...]:
+        """How much every feature matters for the customers of a filter, over all of them or the sample (`sampled`).
+
+        Parameters
+        ----------
+        by: up to three columns; then there is one answer for each combination of their groups, in the order of the groups.
+
+        Empty where nobody counts. Raises DataError where the scoring keeps no points (`has_points`).
+        """
+        self._needs_points()
+        if len(set(by)) != len(by) or len(by) > 3:
+            raise DataError(f"customers are grouped by up to three different columns, not by {list(by)}")
+        errors = self.sampled is not None
+        labels = [self._all_labels(column) for column in by]
+        codes = [self._code_column(column) for column in by]
+        where, values = self._where(filter)
+        sums = weights_sql(self._points, errors=errors)
+        if errors:  # few count, so the others are left out before anything is added up
+            counted = f"SELECT * FROM base {where or 'WHERE true'} AND s_"
+            sizes = {
+                tuple(row[:-1]): row[-1]
+                for row in self._ask(f"SELECT {', '.join([*codes, 'count(*)'])} FROM base {where} {_by(codes)}", values)
+            }
+        else:
+            counted, sizes = f"SELECT * FROM base {where}", {}
+        chosen = ", ".join([*codes, "count(*)", "avg(p)", sums])
+        found = []
+        for row in self._ask(f"SELECT {chosen} FROM ({counted}) {_by(codes)}", values):
+            group, (customers, risk, *added) = tuple(row[: len(by)]), row[len(by) :]
+            if customers:
+                own = weights(self.schema.names, added, customers, risk - self.typical_risk, errors=errors)
+                names = tuple(label[code] for label, code in zip(labels, group, strict=True))
+                found.append(Importance(names, sizes.get(group, customers), customers, risk, own))
+        return tuple(found)
+
+    def dependence(self, feature: str, filter: Filter = Filter()) -> tuple[Spot, ...]:
+        """How the points of one feature go with its value, and how many left there, where that is known.
+
+        A category by its groups, a number by narrow bins of at least `small_group` customers (its last bin is the larger for
+        it), what is not known last. Raises DataError where the scoring keeps no points, or there is no such feature.
+        """
+        self._needs_points()
+        if feature not in self.schema:
+            raise DataError(f"column {feature!r} is no feature of the schema")
+        inside, points = self._columns[feature], self._points[self.schema.names.index(feature)]
+        where, bound = self._where(filter)
+        sampled = "" if self.sampled is None else "s_"
+        figures = f"count(*), {spot_sql(points, sampled)}, avg(p), {self._outcomes}"
+        if not self.schema.feature(feature).is_number:
+            labels = self._all_labels(feature)
+            code = self._code_column(feature)
+            sql = f"SELECT {code}, NULL, NULL, NULL, {figures} FROM base {where} GROUP BY {code} ORDER BY {code}"
+            rows = self._ask(sql, bound)
+            return tuple(_spot(labels[row[0]], row[1:]) for row in rows)
+        edges: list[float] = list(self.facts.get("bins", {}).get(feature, ()))
+        counted = f"SELECT {bin_sql(inside, edges)} AS bin, count(*) FROM base {where} GROUP BY bin"
+        counts = dict(self._ask(counted, [*edges[:-1], *bound]))
+        edges = joined_bins(edges, [counts.get(place, 0) for place in range(len(edges))], max(self.small_group, 1))
+        at = f"avg({inside}), min({inside}), max({inside})"
+        sql = f"SELECT {bin_sql(inside, edges)} AS bin, {at}, {figures} FROM base {where} GROUP BY bin ORDER BY bin"
+        rows = self._ask(sql, [*edges[:-1], *bound])
+        ordered = [row for row in rows if row[0] >= 0] + [row for row in rows if row[0] < 0]
+        return tuple(_spot("" if row[0] >= 0 else NOT_KNOWN, row[1:]) for row in ordered)
+
+    def dots(self, features: Sequence[str], filter: Filter = Filter(), most: int = _DOTS) -> Dots:
+        """Some of the customers of a filter one by one, chosen by a hash of their key: at most `most`, and `MOST_ROWS`.
+
+        Raises DataError where the scoring keeps no points, or there is no such feature.
+        """
+        self._needs_points()
+        for name in features:
+            if name not in self.schema:
+                raise DataError(f"column {name!r} is no feature of the schema")
+        where, values = self._where(filter)
+        some = f"{where or 'WHERE true'} AND {'s_' if self.sampled is not None else 'true'}"
+        points = [self._points[self.schema.names.index(name)] for name in features]
+        chosen = ", ".join(["p", *(self._columns[name] for name in features), *points])
+        ((customers,),) = self._ask(f"SELECT count(*) FROM base {some}", values)
+        # the hash once more, so that whoever was chosen says nothing about the halves of `sample`
+        ids = self._ask(f"SELECT rowid FROM base {some} ORDER BY hash(h), h LIMIT ?", [*values, min(max(most, 0), MOST_ROWS)])
+        rows = self._ask(f"SELECT {chosen} FROM base WHERE rowid IN ({', '.join(str(row[0]) for row in ids)})") if ids else []
+        columns = list(zip(*rows, strict=True)) or [()] * (1 + 2 * len(features))
+        return Dots(
+            features=tuple(features),
+            values=tuple(columns[1 : 1 + len(features)]),
+            points=np.array(columns[1 + len(features) :], dtype=np.float64).reshape(len(features), -1) / HUNDREDTHS,
+            risk=np.array(columns[0], dtype=np.float64),
+            customers=customers,
+        )
+
+    def nearest(self, points: Sequence[float], limit: int = 10, but: str | None = None) -> tuple[Neighbour, ...]:
+        """The customers whose reasons are most like these: those of least Σ|difference of points|, the nearest first.
+
+        That is the model's own idea of likeness: what it takes no notice of does not count, and all else counts as much as it
+        moves the risk. Customers without points, as most are where reasons take long, are never found; nobody is where the
+        scoring keeps none.
+
+        Parameters
+        ----------
+        points: 0–1 scale, one for each feature in the schema's order, as `RiskModel.explain_row` gives them.
+        but: key of a customer to leave out: whose points they are.
+
+        Raises DataError where there are more or fewer points than features.
+        """
+        if len(points) != len(self.schema.names):
+            raise DataError(f"a customer has points for {len(self.schema.names)} columns; {len(points)} were given")
+        if not self.has_points:
+            return ()
+        apart = " + ".join(f"abs({column} - ?::INTEGER)" for column in self._points)
+        # a null anywhere makes the sum null, and whoever is not explained has nothing but nulls
+        sql = f"SELECT rowid, {apart} AS d FROM base WHERE d IS NOT NULL AND k IS DISTINCT FROM ? ORDER BY d, rowid LIMIT ?"
+        whole = [round(one * HUNDREDTHS) for one in points]
+        found = self._ask(sql, [*whole, but, min(max(limit, 0), MOST_ROWS)])
+        customers = self._customers([row[0] for row in found])
+        return tuple(Neighbour(one, row[1] / HUNDREDTHS) for one, row in zip(customers, found, strict=True))
+
+    def past(self, key: str) -> tuple[PastRisk, ...]:
+        """A customer's risk in earlier scorings that the desk showed, oldest first, one a day; at most twelve.
+
+        Scorings the customer was not in are left out. Empty for an unknown key, and where the scoring carries no past.
+        """
+        listed = self.facts.get("past") or []
+        if not listed:
+            return ()
+        columns = ", ".join(f"y{place}" for place in range(len(listed)))
+        rows = self._ask(f"SELECT {columns} FROM base WHERE h = hash(?) AND k = ?", [key, key])
+        return tuple(
+            PastRisk(date.fromisoformat(one["as_of"]), one["model"], risk / HUNDREDTHS)
+            for one, risk in zip(listed, rows[0] if rows else (), strict=bool(rows))
+            if risk is not None
+        )
+
     # -- inside --------------------------------------------------------------
+
+    def _needs_points(self) -> None:
+        if not self.has_points:
+            raise DataError(f"scoring {self.id} keeps no points of its columns; score the base again")
 
     def _ask(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._lock:  # a connection is not thread-safe, its cursors are: each is a connection of its own
@@ -649,6 +836,16 @@ def _lean(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return {"_sums": sums, "_outcomes": f"{outcomes}, {'avg(q)' if foreseen else 'NULL'}"}
 
 
+def _by(codes: Sequence[str]) -> str:
+    return f"GROUP BY {', '.join(codes)} ORDER BY {', '.join(codes)}" if codes else ""
+
+
+def _spot(label: str, row: Sequence[Any]) -> Spot:
+    at, low, high, customers, counted, points, spread, risk, known, left, foreseen = row
+    first, last = (as_share(end) for end in spread or (None, None))
+    return Spot(label, at, low, high, customers, counted, as_share(points), first, last, risk, known, int(left or 0), foreseen)
+
+
 def _add(parts: Any) -> Sums:
     listed = list(parts)
     return Sums(*(sum(getattr(part, field.name) for part in listed) for field in fields(Sums))) if listed else Sums()
@@ -667,12 +864,21 @@ class _Layout:
     groups: dict[str, tuple[Group, ...]]
     codes: dict[str, str]
     reasons: int
+    points: tuple[str, ...]  # names inside
+    sampled: bool
+    past: int  # earlier scorings
 
     @classmethod
-    def of(cls, columns: list[str], schema: Schema, document: Mapping[str, Any]) -> _Layout:
+    def of(cls, columns: list[str], schema: Schema, document: Mapping[str, Any], beside: Mapping[str, Sequence[str]]) -> _Layout:
+        """`beside`: the columns of POINTS and HISTORY, where there are such files."""
         lacking = [name for name in (*schema.needed, RISK, MARGIN, BAND) if name not in columns]
         if lacking:
             raise BundleRejected(f"scoring {document['run']}: {ROWS} lacks column {lacking[0]!r}")
+        points, past = list(beside.get(POINTS, ())), list(beside.get(HISTORY, ()))
+        if points and points != [*schema.names, *points[len(schema.names) :]]:
+            raise BundleRejected(f"scoring {document['run']}: {POINTS} must have the schema's features in their order")
+        if past != [past_column(place) for place in range(len(document.get("past") or ()))]:
+            raise BundleRejected(f"scoring {document['run']}: {HISTORY} is not what the manifest says")
         edges = document["edges"]
         found = {feature.name: groups(feature, schema, edges.get(feature.name)) for feature in schema.features}
         return cls(
@@ -682,7 +888,16 @@ class _Layout:
             groups=found,
             codes={name: f"g{place}" for place, name in enumerate(found)},
             reasons=sum(reason_column(rank) in columns for rank in range(1, len(columns))),
+            points=tuple(f"x{place}" for place in range(len(schema.names))) if points else (),
+            sampled=SAMPLED in points,
+            past=len(past),
         )
+
+    @property
+    def beside(self) -> dict[str, tuple[str, ...]]:
+        """The files read beside the rows, and what their columns are called inside."""
+        found = {POINTS: (*self.points, *(["s_"] if self.sampled else [])), HISTORY: tuple(f"y{i}" for i in range(self.past))}
+        return {name: columns for name, columns in found.items() if columns}
 
     @property
     def grouped(self) -> dict[str, str]:
@@ -693,11 +908,19 @@ class _Layout:
         return f"a{self.columns.index(name)}"
 
 
+def _columns(folder: Path, name: str) -> list[str]:
+    try:
+        return list(pl.read_parquet_schema(folder / name))
+    except pl.exceptions.PolarsError as error:
+        raise BundleRejected(f"{folder / name} cannot be read: {error}") from error
+
+
 def _open(
-    rows: Path, document: Mapping[str, Any], layout: _Layout, cache: Path, out_of_fold: OutOfFold | None
+    folder: Path, document: Mapping[str, Any], layout: _Layout, cache: Path, out_of_fold: OutOfFold | None
 ) -> tuple[duckdb.DuckDBPyConnection, Path]:
     """The base from the cache; made from the parquet where it is not there yet, or is damaged."""
-    digest = document["files"][ROWS]["sha256"][:16]
+    sums = [document["files"][name]["sha256"] for name in (ROWS, *layout.beside)]
+    digest = sums[0][:16] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()[:16]
     kind = f"{FORMAT}f" if out_of_fold else f"{FORMAT}"
     path = cache / f"{document['run']}-{digest}-{kind}-{duckdb.__version__}.duckdb"
     if path.exists():
@@ -707,16 +930,16 @@ def _open(
             return _connect(path), path
         except (duckdb.IOException, duckdb.SerializationException, duckdb.CatalogException):
             path.unlink(missing_ok=True)  # a copy of what is verified, so making it anew loses nothing
-    _make(path, rows, layout, out_of_fold)
+    _make(path, folder, layout, out_of_fold)
     return _connect(path), path
 
 
-def _make(path: Path, rows: Path, layout: _Layout, out_of_fold: OutOfFold | None) -> None:
+def _make(path: Path, folder: Path, layout: _Layout, out_of_fold: OutOfFold | None) -> None:
     cache, half = path.parent, path.parent / f".{uuid.uuid4().hex}.duckdb"
     with disk(cache, "written"):
         cache.mkdir(parents=True, exist_ok=True)
         try:
-            _build(half, rows, layout, out_of_fold)
+            _build(half, folder, layout, out_of_fold)
             half.replace(path)
         except duckdb.IOException as error:
             raise StoreUnavailable(f"the cache {cache} cannot be written: {error}") from error
@@ -728,7 +951,8 @@ def _make(path: Path, rows: Path, layout: _Layout, out_of_fold: OutOfFold | None
             old.unlink(missing_ok=True)
 
 
-def _build(path: Path, rows: Path, layout: _Layout, out_of_fold: OutOfFold | None) -> None:
+def _build(path: Path, folder: Path, layout: _Layout, out_of_fold: OutOfFold | None) -> None:
+    rows = folder / ROWS
     alias = ", ".join(f"a{place}" for place in range(len(layout.columns)))
     key = layout.at(next(iter(layout.inside)))
     money = "NULL::DOUBLE" if layout.money is None else f"a{layout.money}"
@@ -751,10 +975,17 @@ def _build(path: Path, rows: Path, layout: _Layout, out_of_fold: OutOfFold | Non
         # column and direction in one small number: what `leads` counts
         parts += [f"({feature} * 2 + ({points} > 0)::INTEGER)::{small} AS c{rank}"]
     parts += [f"{layout.at(name)} AS {inside}" for name, inside in layout.inside.items()]
+    values.append(str(rows))
+    joins = ""
+    for name, inside_it in layout.beside.items():
+        source = f"beside{len(joins)}"
+        joins += f" POSITIONAL JOIN read_parquet(?) AS {source}({', '.join(inside_it)})"
+        parts += [f"{source}.{column}" for column in inside_it]
+        values.append(str(folder / name))
     with duckdb.connect(str(path), config={"threads": min(4, os.cpu_count() or 1), "memory_limit": "512MB"}) as connection:
         try:
             connection.execute(
-                f"CREATE TABLE base AS SELECT {', '.join(parts)} FROM read_parquet(?) AS source({alias})", [*values, str(rows)]
+                f"CREATE TABLE base AS SELECT {', '.join(parts)} FROM read_parquet(?) AS source({alias}){joins}", values
             )
             each = " UNION ALL ".join(
                 f"SELECT DISTINCT '{code}' AS col, {code}::INTEGER AS code FROM base" for code in layout.codes.values()

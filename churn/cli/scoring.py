@@ -76,7 +76,8 @@ def score(
         day = as_of.date() if as_of else last_day(conformed, bundle.schema)
         warnings = [*without_values(conformed, bundle.reference, bundle.schema), *unknown_levels(conformed, bundle.schema)]
         before = _shown(registry, pointer) if publish else 0
-        scored = batch.score(conformed, bundle.model, reasons, slow_reasons=settings.slow_reasons, progress=report)
+        some, sample = settings.slow_reasons, settings.slow_sample
+        scored = batch.score(conformed, bundle.model, reasons, slow_reasons=some, slow_sample=sample, progress=report)
         if scored.behind:
             warnings.append(
                 f"{customers(scored.behind)} missing from the newest snapshot without having left, as far as is known: "

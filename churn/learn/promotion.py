@@ -80,7 +80,8 @@ def promote(
     if base is None:
         now = registry.swap(model=version, scoring=None, action="promote", who=who, reason=reason, expected=pointer)
         return Promotion(now, checks, 0)
-    scored = batch.score(base.table, challenger.model, base.reasons, slow_reasons=settings.slow_reasons, progress=progress)
+    some, sample = settings.slow_reasons, settings.slow_sample
+    scored = batch.score(base.table, challenger.model, base.reasons, slow_reasons=some, slow_sample=sample, progress=progress)
     done = publish(
         scored,
         challenger,

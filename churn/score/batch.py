@@ -14,18 +14,36 @@ import numpy as np
 import polars as pl
 
 from churn.base.groups import BAND, number_edges
-from churn.base.snapshot import CONTACTS, LEFT, MARGIN, RISK, ROWS, points_column, reason_column
+from churn.base.points import HUNDREDTHS
+from churn.base.snapshot import (
+    CONTACTS,
+    HISTORY,
+    LEFT,
+    MARGIN,
+    POINTS,
+    RISK,
+    ROWS,
+    SAMPLED,
+    points_column,
+    reason_column,
+)
 from churn.base.value import Covariance, leavers_interval, revenue_interval, sums
-from churn.data.schema import Schema
+from churn.data.holdout import key_hash
+from churn.data.schema import Feature, Schema
 from churn.errors import DataError
 from churn.model import manifest
 from churn.model.store import disk
+from churn.score import history
 
 if TYPE_CHECKING:
     from churn.model.risk_model import RiskModel
 
 CHUNK = 100_000  # rows explained at once: 16 MB of points for 20 features
 _SLOW_CHUNK = 100  # the same for a model whose reasons take long, so that progress is seen
+_SAMPLE_SALT = "explained"  # of the hash that chooses the sample, so that it is no part of the holdout's choice
+_MOST_VALUES = 80  # a whole number with at most so many values has a bin for each of them
+_BINS = 40  # else so many bins of about as many customers each
+_BINNED = 200_000  # customers whose values the bins are made from at most
 Progress = Callable[[str, int, int], None]  # what is being done, rows done, rows in all
 
 
@@ -39,7 +57,12 @@ class Scored:
     `contacts`: key and contact columns, None where the table has none; they lie apart for good.
     `mean_points`: average signed points per feature; they add up to the average risk minus `typical_risk`.
     `mean_size`: average size of the points per feature, whatever their sign. Both are empty unless all rows are explained.
-    `explained`: how many customers have reasons, the riskiest; the others' reasons and points are null. None: all have.
+    `explained`: how many customers have reasons, the riskiest and a sample; the others' reasons and points are null. None: all
+        have.
+    `points`: hundredths of a point (1e-4 of risk), a column of whole numbers per feature in the order of `rows`, null for
+        whoever is not explained (`in_hundredths`). Where not all are, `__sample__` says who is in the sample: averages are of
+        those, for the riskiest are like nobody else.
+    `sampled`: how many customers the sample has; None where all are explained.
     `gone`: customers left out because they are known to have left; `earlier`: rows left out for a later one of the same key;
     `behind`: customers scored on a row older than the newest snapshot date in the table, where they do not appear.
     """
@@ -53,6 +76,8 @@ class Scored:
     earlier: int
     behind: int = 0
     explained: int | None = None
+    points: pl.DataFrame | None = None
+    sampled: int | None = None
 
 
 def score(
@@ -62,6 +87,7 @@ def score(
     *,
     contacts: pl.DataFrame | None = None,
     slow_reasons: int | None = None,
+    slow_sample: int = 0,
     chunk: int = CHUNK,
     progress: Progress | None = None,
 ) -> Scored:
@@ -78,6 +104,7 @@ def score(
     contacts: key and contact columns, where they are in a table of their own; else those of `table`.
     slow_reasons: how many customers, the riskiest first, get reasons from a model that takes long to explain
         (`RiskModel.quick`); all unless given.
+    slow_sample: how many customers, chosen by a hash of their key, get them besides: what averages are made from.
     chunk: rows explained at once; bounds the memory, changes no result.
 
     Raises
@@ -89,10 +116,11 @@ def score(
     size = rows.height
     if model.quick or not reasons or slow_reasons is None or size <= slow_reasons:
         found = _explained(rows, model, reasons, chunk if model.quick else min(chunk, _SLOW_CHUNK), "Scoring", progress)
-        risk, margin, chosen = found.risk, found.margin, None
+        risk, margin, chosen, sample = found.risk, found.margin, None, None
     else:
         risk, margin = _scored(rows, model, chunk, progress)
-        chosen = np.sort(np.argsort(-risk, kind="stable")[:slow_reasons])
+        sample = _sample(rows[schema.key], slow_sample)
+        chosen = np.union1d(np.argsort(-risk, kind="stable")[:slow_reasons], sample)
         found = _explained(rows[chosen], model, reasons, min(chunk, _SLOW_CHUNK), "Finding reasons", progress)
     results = [pl.Series(RISK, risk), pl.Series(MARGIN, margin), band_of(risk, schema).alias(BAND)]
     for rank, (index, points) in enumerate(zip(found.top, found.points, strict=True), start=1):
@@ -111,12 +139,29 @@ def score(
         earlier=earlier,
         behind=_behind(rows, table, schema),
         explained=None if chosen is None else len(chosen),
+        points=_points_table(found.hundredths, schema, chosen, sample, size),
+        sampled=None if sample is None else len(sample),
     )
+
+
+def in_hundredths(points: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """Points (0–1 scale) [rows, features] as whole hundredths of a point [features, rows], rounded along the row.
+
+    Each is what the rounded sum so far grows by, so that a row adds up to its own sum to half a hundredth, however many
+    features there are, and no figure is off by more than one; no points stay none.
+    """
+    so_far = np.cumsum(points.T, axis=0)
+    so_far *= HUNDREDTHS
+    np.rint(so_far, out=so_far)
+    whole = so_far.astype(np.int32)
+    whole[1:] -= whole[:-1].copy()
+    return whole
 
 
 @dataclass(frozen=True)
 class _Found:
-    """Risk and margin [rows], the positions of the strongest features and their points [rank, rows], and means per feature."""
+    """Risk and margin [rows], the positions of the strongest features and their points [rank, rows], means per feature, and
+    all points in hundredths [features, rows]."""
 
     risk: np.ndarray[Any, np.dtype[np.float64]]
     margin: np.ndarray[Any, np.dtype[np.float64]]
@@ -124,6 +169,7 @@ class _Found:
     points: np.ndarray[Any, np.dtype[np.float32]]
     mean_points: Mapping[str, float]
     mean_size: Mapping[str, float]
+    hundredths: np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 
 
 def _explained(rows: pl.DataFrame, model: RiskModel, reasons: int, chunk: int, doing: str, progress: Progress | None) -> _Found:
@@ -132,6 +178,7 @@ def _explained(rows: pl.DataFrame, model: RiskModel, reasons: int, chunk: int, d
     risk, margin = np.empty(size), np.empty(size)
     top = np.full((kept, size), -1, dtype=np.int16)
     points = np.zeros((kept, size), dtype=np.float32)
+    hundredths: np.ndarray[Any, np.dtype[np.signedinteger[Any]]] = np.empty((len(names), size), dtype=np.int16)
     total, total_size = np.zeros(len(names)), np.zeros(len(names))
     for start in range(0, size, chunk):
         part = slice(start, min(start + chunk, size))
@@ -145,10 +192,35 @@ def _explained(rows: pl.DataFrame, model: RiskModel, reasons: int, chunk: int, d
         chosen = np.take_along_axis(found, order, axis=1)
         top[:, part] = np.where(chosen != 0, order, -1).T
         points[:, part] = chosen.T
+        whole = in_hundredths(found)
+        if hundredths.dtype == np.int16 and np.abs(whole).max(initial=0) > np.iinfo(np.int16).max:
+            hundredths = hundredths.astype(np.int32)  # columns that cancel each other may have more than 327 points each
+        hundredths[:, part] = whole
         if progress:
             progress(doing, part.stop, size)
-    means = (dict(zip(names, (sums / size).tolist(), strict=True)) for sums in (total, total_size))
-    return _Found(risk, margin, top, points, *means)
+    mean_points, mean_size = (dict(zip(names, (sums / size).tolist(), strict=True)) for sums in (total, total_size))
+    return _Found(risk, margin, top, points, mean_points, mean_size, hundredths)
+
+
+def _sample(keys: pl.Series, most: int) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """Places of so many keys, the same ones whatever else is in the base: those with the lowest hashes."""
+    hashes = np.array([key_hash(key, _SAMPLE_SALT) for key in keys.cast(pl.String)], dtype=np.uint64)
+    return np.sort(np.argsort(hashes, kind="stable")[:most])
+
+
+def _points_table(
+    hundredths: np.ndarray[Any, np.dtype[np.signedinteger[Any]]],
+    schema: Schema,
+    chosen: np.ndarray[Any, np.dtype[np.intp]] | None,
+    sample: np.ndarray[Any, np.dtype[np.intp]] | None,
+    size: int,
+) -> pl.DataFrame:
+    columns = [_spread(pl.Series(name, own), chosen, size) for name, own in zip(schema.names, hundredths, strict=True)]
+    if sample is not None:
+        inside = np.zeros(size, dtype=np.bool_)
+        inside[sample] = True
+        columns.append(pl.Series(SAMPLED, inside))
+    return pl.DataFrame(columns)
 
 
 def _scored(
@@ -199,6 +271,8 @@ def write_scoring(
     simulated: bool,
     calibration_covariance: Covariance | None = None,
     run: str | None = None,
+    before: Path | None = None,
+    pairs: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write a scoring to a folder that does not exist yet, and return its manifest. Its `id` comes with being published.
 
@@ -207,10 +281,12 @@ def write_scoring(
     as_of: the day the rows were true.
     calibration_covariance: from the bundle's metrics; without it the figures have no interval.
     run: the `run_id`, where it is known already.
+    before: folder of the scoring that is shown until now, where its customers' risks are (`churn.score.history`).
+    pairs: how much pairs of columns matter together, from `churn.score.publish`.
 
     Raises
     ------
-    StoreUnavailable: the disk refuses.
+    StoreUnavailable: the disk refuses. BundleRejected: `before` cannot be read.
     """
     run = run or run_id(scored, model_version=model_version, schema=schema, as_of=as_of)
     rows = scored.rows
@@ -218,12 +294,19 @@ def write_scoring(
     money = rows[schema.money.column].cast(pl.Float64).to_numpy() if schema.money else None
     total = sums(risk, money)
     at_risk = pl.col(RISK) * pl.col(schema.money.column).cast(pl.Float64) if schema.money else pl.col(RISK)
-    rows = rows.sort(at_risk, RISK, descending=True, nulls_last=True, maintain_order=True)  # what is asked for most lies together
+    place = pl.int_range(pl.len(), dtype=pl.UInt32).sort_by(at_risk, RISK, descending=True, nulls_last=True, maintain_order=True)
+    order = rows.select(place=place)["place"]
+    rows = rows[order]  # what is asked for most lies together
+    past = history.carry(before, rows[schema.key], schema, as_of) if before else None
     with disk(folder, "written"):
         folder.mkdir(parents=True)
         rows.write_parquet(folder / ROWS, compression="zstd", row_group_size=122_880)
         if scored.contacts is not None:
             scored.contacts.write_parquet(folder / CONTACTS, compression="zstd")
+        if scored.points is not None:
+            scored.points[order].write_parquet(folder / POINTS, compression="zstd", row_group_size=122_880)
+        if past is not None:
+            past.risks.write_parquet(folder / HISTORY, compression="zstd", row_group_size=122_880)
     leavers, revenue = leavers_interval(total, calibration_covariance), revenue_interval(total, calibration_covariance)
     return manifest.seal(
         folder,
@@ -238,6 +321,10 @@ def write_scoring(
         earlier=scored.earlier,
         behind=scored.behind,
         explained=rows.height if scored.explained is None else scored.explained,
+        sampled=scored.sampled,
+        past=[dict(one) for one in past.scorings] if past else [],
+        bins={feature.name: _bins(feature, rows[feature.name]) for feature in schema.numbers},
+        pairs=dict(pairs) if pairs else None,
         typical_risk=scored.typical_risk,
         sums={
             "risk": total.p,
@@ -252,6 +339,21 @@ def write_scoring(
         edges={feature.name: list(number_edges(feature, rows[feature.name])) for feature in schema.numbers},
         calibration_covariance=[list(row) for row in calibration_covariance] if calibration_covariance is not None else None,
     )
+
+
+def _bins(feature: Feature, values: pl.Series) -> list[float]:
+    """Rising upper edges of fine bins of a number, each the last value of its bin; the last is the highest value."""
+    some = values.gather_every(max(1, -(-len(values) // _BINNED))).drop_nulls()
+    if some.is_empty():
+        return []
+    highest = float(values.max())  # type: ignore[arg-type]
+    different = some.unique().sort()
+    if feature.whole and len(different) <= _MOST_VALUES:
+        edges = different.to_list()
+    else:
+        shares = np.linspace(0, 1, _BINS + 1)[1:]
+        edges = np.unique(np.quantile(some.to_numpy(), shares, method="inverted_cdf")).tolist()
+    return sorted({*(float(edge) for edge in edges if edge < highest), highest})
 
 
 def _by_band(rows: pl.DataFrame, schema: Schema) -> list[dict[str, Any]]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from churn.base.snapshot import POINTS
 from churn.errors import BundleRejected, NoChampion, NotInStore, PromotionRefused, StoreConflict
 from churn.model.bundle import Bundle
 from churn.model.registry import Pointer, Registry
 from churn.model.store import Store
 from churn.score import log
 from churn.score.batch import Progress, Scored, run_id, write_scoring
+
+_log = logging.getLogger("churn.score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ def publish(
     progress: Progress | None = None,
 ) -> Published:
     """Write the scoring to the store, log its predictions, and swap the pointer to {this model, this scoring}.
+
+    The risks that the scoring shown until now gave its customers, and those it knew of, go along (`churn.score.history`).
 
     Whatever fails before the swap leaves the desk as it was. A swap that loses the race takes the log part back; the scoring's
     files stay in the store, seen by nobody, and serve if the same run is repeated. The same run (date, model, schema and
@@ -70,11 +77,11 @@ def publish(
                 f"the champion is model {now.model} by now, and this scoring was made with {version}; score again"
             )
         expected = now
-    scoring = next((info.id for info in registry.scorings() if not info.problem and info.facts.get("run") == run), None)
+    scoring = next((info.id for info in registry.scorings() if not info.problem and _same(info.facts, run, scored)), None)
     step = progress or _silent
     step("Publishing", 0, 3)
     if scoring is None:
-        scoring = _upload(registry, scored, bundle, version, as_of, run)
+        scoring = _upload(registry, scored, bundle, as_of, run, _before(registry, now))
     step("Publishing", 1, 3)
     part, fresh = log.append(store, scored.rows, bundle.model.schema, model=version, as_of=as_of, run=run, source=action)
     step("Publishing", 2, 3)
@@ -92,18 +99,35 @@ def publish(
     return Published(scoring, run, pointer, new=True)
 
 
-def _upload(registry: Registry, scored: Scored, bundle: Bundle, version: str, as_of: date, run: str) -> str:
+def _same(facts: Mapping[str, Any], run: str, scored: Scored) -> bool:
+    """Whether a scoring in the store is of this run, and has all that this version keeps of one."""
+    return facts.get("run") == run and (scored.points is None or POINTS in facts["files"])
+
+
+def _before(registry: Registry, now: Pointer | None) -> Path | None:
+    """The folder of the scoring shown until now; None where there is none. One that is damaged ends the line of the past."""
+    if now is None or now.scoring is None:
+        return None
+    try:
+        return registry.scoring_folder(now.scoring)
+    except (BundleRejected, NotInStore) as error:
+        _log.warning("the scoring before cannot be read, so earlier risks are lost: %s", error)
+        return None
+
+
+def _upload(registry: Registry, scored: Scored, bundle: Bundle, as_of: date, run: str, before: Path | None) -> str:
     with tempfile.TemporaryDirectory(prefix="churn-") as place:
         folder = Path(place) / "scoring"
         write_scoring(
             folder,
             scored,
-            model_version=version,
+            model_version=bundle.version,
             schema=bundle.model.schema,
             as_of=as_of,
             simulated=bundle.manifest["simulated"],
             calibration_covariance=bundle.metrics.get("calibration_covariance"),
             run=run,
+            before=before,
         )
         return registry.publish_scoring(folder)
 

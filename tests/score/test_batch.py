@@ -9,15 +9,20 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from polars.testing import assert_frame_equal
 
 from churn.base.groups import BAND
-from churn.base.snapshot import CONTACTS, LEFT, MARGIN, RISK, ROWS, points_column, reason_column
+from churn.base.snapshot import CONTACTS, LEFT, MARGIN, POINTS, RISK, ROWS, SAMPLED, points_column, reason_column
 from churn.data.schema import Schema
 from churn.errors import DataError, StoreUnavailable
 from churn.model import manifest
+from churn.model.encoder import Encoder
 from churn.model.scoring import ScoringModel
-from churn.score.batch import run_id, score, write_scoring
+from churn.model.trees import LinearTerms, NumberTerm
+from churn.score.batch import in_hundredths, run_id, score, write_scoring
 
 MakeTable = Callable[..., pl.DataFrame]
 MakeModel = Callable[[Schema], ScoringModel]
@@ -177,7 +182,7 @@ def test_the_folder_says_what_is_in_it(tmp_path: Path, schema: Schema, make_tabl
         folder, scored, model_version="v3", schema=schema, as_of=DAY, simulated=True, calibration_covariance=covariance
     )
     assert manifest.verify(folder, "scoring") == facts
-    assert set(facts["files"]) == {ROWS, CONTACTS}
+    assert set(facts["files"]) == {ROWS, CONTACTS, POINTS}
     assert (facts["model"], facts["as_of"], facts["rows"], facts["simulated"]) == ("v3", "2026-11-01", 200, True)
     assert facts["schema_hash"] == schema.hash
     rows = pl.read_parquet(folder / ROWS)
@@ -207,3 +212,88 @@ def test_without_money_the_sums_say_so(tmp_path: Path, schema: Schema, make_tabl
         "interval": None,
     }
     assert facts["by_band"][0]["revenue_at_risk"] is None
+
+
+# -- points --------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(points=arrays(np.float64, st.tuples(st.integers(1, 20), st.integers(1, 30)), elements=st.floats(-2, 2)))
+def test_hundredths_add_up_along_every_row(points: np.ndarray) -> None:
+    whole = in_hundredths(points)
+    assert np.abs(whole.sum(axis=0) / 1e4 - points.sum(axis=1)).max() <= 5e-5 + 1e-12
+    assert np.abs(whole.T / 1e4 - points).max() <= 1e-4 + 1e-12
+    assert not whole.T[points == 0].any()
+
+
+def test_all_points_are_kept_in_the_order_of_the_rows(
+    tmp_path: Path, schema: Schema, make_table: MakeTable, make_model: MakeModel
+) -> None:
+    model = make_model(schema)
+    scored = score(make_table(schema, 200), model, chunk=60)
+    write_scoring(tmp_path / "scoring", scored, model_version="v1", schema=schema, as_of=DAY, simulated=False)
+    rows, points = pl.read_parquet(tmp_path / "scoring" / ROWS), pl.read_parquet(tmp_path / "scoring" / POINTS)
+    assert points.columns == list(schema.names)
+    assert set(points.dtypes) == {pl.Int16}
+    wanted = model.explain(rows).points
+    np.testing.assert_allclose(points.to_numpy() / 1e4, wanted, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(points.to_numpy().sum(axis=1) / 1e4 + model.typical_risk, rows[RISK], rtol=0, atol=5.01e-5)
+    assert (points["idle"] == 0).all()
+
+
+def test_points_beyond_16_bits_are_kept_whole(schema: Schema, make_table: MakeTable, make_model: MakeModel) -> None:
+    """Two terms that cancel each other may have hundreds of points each, and the sum is still the risk."""
+    background = make_table(schema, 300, seed=9)
+    linear = LinearTerms(numbers=(NumberTerm(0, 2.0, 0.0, 0.0), NumberTerm(1, -1.0, 0.0, 0.0)), codes=())
+    model = ScoringModel.build(schema, Encoder.fit(background, schema), (), background, linear=linear)
+    table = make_table(schema, 50).with_columns(tenure=pl.col("charge") * 0.5 + 1e3, charge=pl.col("charge") + 2e3)
+    scored = score(table, model, 2, chunk=20)
+    assert scored.points is not None
+    assert scored.points["tenure"].dtype == pl.Int32
+    assert scored.points["tenure"].max() > 40_000
+    total = scored.points.cast(pl.Int64).sum_horizontal() / 1e4 + model.typical_risk
+    np.testing.assert_allclose(total, scored.rows[RISK], rtol=0, atol=5.01e-5)
+
+
+def test_where_reasons_take_long_a_sample_has_them_too(schema: Schema, make_table: MakeTable, make_model: MakeModel) -> None:
+    table, model = make_table(schema, 400), make_model(schema)
+    slow = Slow(model.schema, model.encoder, model.tables, model.calibrator)
+    some = score(table, slow, 2, slow_reasons=30, slow_sample=100)
+    whole = score(table, model, 2)
+    assert some.points is not None
+    assert whole.points is not None
+    inside = some.points[SAMPLED]
+    assert some.sampled == inside.sum() == 100
+    riskiest = pl.Series(whole.rows[RISK].rank("ordinal", descending=True) <= 30)
+    explained = some.points["tenure"].is_not_null()
+    assert explained.to_list() == (inside | riskiest).to_list()
+    assert some.explained == explained.sum()
+    assert_frame_equal(some.points.drop(SAMPLED).filter(explained), whole.points.filter(explained))
+    # whoever is in the sample is so in a smaller base too, and the sample is no list of the riskiest
+    half = score(table.head(200), slow, 2, slow_reasons=30, slow_sample=100)
+    assert half.points is not None
+    kept = set(some.rows["customer"].filter(inside)) & set(table["customer"].head(200))
+    assert kept <= set(half.rows["customer"].filter(half.points[SAMPLED]))
+    assert abs(whole.rows[RISK].filter(inside).mean() - whole.rows[RISK].mean()) < 4 * whole.rows[RISK].std() / 10
+    assert score(table, slow, 2, slow_reasons=400).sampled is None
+
+
+def test_bins_are_values_or_of_like_size(
+    tmp_path: Path, schema: Schema, make_table: MakeTable, make_model: MakeModel
+) -> None:
+    table = make_table(schema, 4000).with_columns(tenure=pl.when(pl.col("tenure") == 5).then(None).otherwise("tenure"))
+    facts = write_scoring(
+        tmp_path / "one", score(table, make_model(schema)), model_version="v1", schema=schema, as_of=DAY, simulated=False
+    )
+    assert facts["bins"]["tenure"] == sorted({float(value) for value in range(73)} - {5.0})
+    charge = facts["bins"]["charge"]
+    assert charge == sorted(set(charge))
+    assert len(charge) == 40
+    assert charge[-1] == table["charge"].max()
+    counts = np.histogram(table["charge"], bins=[-np.inf, *np.nextafter(charge, np.inf)])[0]
+    assert counts.min() >= 80
+    empty = table.with_columns(charge=pl.lit(None, pl.Float64))
+    facts = write_scoring(
+        tmp_path / "two", score(empty, make_model(schema)), model_version="v1", schema=schema, as_of=DAY, simulated=False
+    )
+    assert facts["bins"]["charge"] == []
