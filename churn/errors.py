@@ -46,6 +46,10 @@ class StoreUnavailable(ChurnError):
     """The store did not answer, refused the credentials, or cannot be written."""
 
 
+class RecordsUnavailable(ChurnError):
+    """The database of what people make cannot be reached, made or written; nothing was kept."""
+
+
 class NotInStore(ChurnError):
     """The store answered, and what was asked for is not there."""
 

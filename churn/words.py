@@ -73,6 +73,7 @@ TEMPLATES = {
     "cascade removes": "{cause} also removes: {labels}",
     "becomes": "{label} to {value}",
     "recomputed": "{label} becomes {value}",
+    "column gone": "a column that there is no more",
     "too few": "Too few customers ({count}) to say; shown from {least}.",
     # two kinds of edit, assumptions, actions, what would have to change
     "edit always": "Had it always been so",

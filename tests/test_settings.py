@@ -90,3 +90,9 @@ def test_the_demo_keeps_its_places_whatever_the_settings_say(tmp_path: Path) -> 
     assert (settings.store, settings.data, settings.cache) == ("models/demo", "data/demo", ".cache/demo")
     assert settings.simulated
     assert not _load(tmp_path).simulated
+
+
+def test_the_demo_keeps_its_records_to_itself(tmp_path: Path) -> None:
+    text = "database: sqlite:///kept/{workspace}.db"
+    assert _load(tmp_path, text, workspace="shop").database == "sqlite:///kept/shop.db"
+    assert _load(tmp_path, text, workspace="demo").database == ""

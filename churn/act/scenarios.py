@@ -1,0 +1,195 @@
+"""Scenarios: what-ifs of one customer that are kept under a name, side by side, and shared by a link that names nobody.
+
+A link holds a random token and nothing else, for addresses end up in logs and in mails. What a scenario came to is kept with
+the model that said so: opened again, it is scored by the model in use then, and the difference is told. Deleting can be undone.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sql
+
+from churn import words
+from churn.base.records import SCENARIOS, Records
+from churn.data.schema import Schema
+from churn.errors import DataError, SchemaError
+from churn.understand.evidence import Evidence
+from churn.understand.what_if import ALWAYS, FROM_NOW_ON, Edited, Edits, Since, edit
+
+MOST = 20  # of one customer that are listed, the latest first
+_NAME = 80  # letters of a name at most
+_TOKEN_BYTES = 24  # 192 random bits: nobody finds one by trying
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A scenario as it was kept: `risk` after the edits and `risk_before` without (0–1), as `model` said on `made` (UTC)."""
+
+    token: str
+    customer: str
+    name: str
+    edits: Edits
+    since: Since
+    model: str
+    scoring: str
+    risk: float
+    risk_before: float
+    who: str
+    made: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The edits of a scenario that can be made now, and the labels of columns whose edit cannot."""
+
+    changes: Mapping[str, str | float]
+    lost: tuple[str, ...]
+
+
+def keep(
+    records: Records,
+    *,
+    customer: str,
+    name: str,
+    edits: Edits,
+    since: Since,
+    model: str,
+    scoring: str,
+    risk: float,
+    risk_before: float,
+    who: str,
+) -> Kept:
+    """Keep a scenario; a name the customer already has a scenario of gets a number: `Cheaper (2)`.
+
+    Raises
+    ------
+    DataError: there is no name, or nothing is edited. RecordsUnavailable: the database cannot be used.
+    """
+    wanted = " ".join(name.split())[:_NAME]
+    if not wanted:
+        raise DataError("a scenario needs a name")
+    if not edits:
+        raise DataError("a scenario without a change would only repeat what is known; change something first")
+    with records.begin() as connection:
+        taken = set(
+            connection.execute(
+                sql.select(SCENARIOS.c.name).where(_here(records), SCENARIOS.c.customer == customer, _alive())
+            ).scalars()
+        )
+        numbered = (f"{wanted} ({number})" for number in range(2, len(taken) + 3))
+        free = wanted if wanted not in taken else next(one for one in numbered if one not in taken)
+        kept = Kept(
+            token=secrets.token_urlsafe(_TOKEN_BYTES),
+            customer=customer,
+            name=free,
+            edits=tuple(edits),
+            since=since,
+            model=model,
+            scoring=scoring,
+            risk=float(risk),
+            risk_before=float(risk_before),
+            who=who,
+            made=datetime.now(UTC),
+        )
+        row = {field: getattr(kept, field) for field in Kept.__slots__} | {"edits": json.dumps(edits, ensure_ascii=False)}
+        connection.execute(sql.insert(SCENARIOS).values(workspace=records.workspace, **row))
+    return kept
+
+
+def of_customer(records: Records, customer: str) -> tuple[Kept, ...]:
+    """The scenarios of one customer, the latest first. Raises RecordsUnavailable."""
+    asked = sql.select(SCENARIOS).where(_here(records), SCENARIOS.c.customer == customer, _alive())
+    with records.begin() as connection:
+        found = connection.execute(asked.order_by(SCENARIOS.c.made.desc(), SCENARIOS.c.token).limit(MOST)).all()
+    return tuple(_read(row) for row in found)
+
+
+def find(records: Records, token: str) -> Kept | None:
+    """The scenario behind a link; None where there is none, or it was deleted. Raises RecordsUnavailable."""
+    with records.begin() as connection:
+        asked = sql.select(SCENARIOS).where(_here(records), SCENARIOS.c.token == token, _alive())
+        row = connection.execute(asked).one_or_none()
+    return None if row is None else _read(row)
+
+
+def delete(records: Records, token: str) -> None:
+    """Delete a scenario: its link leads nowhere any more. Nothing happens where there is none. Raises RecordsUnavailable."""
+    _mark(records, token, datetime.now(UTC))
+
+
+def restore(records: Records, token: str) -> None:
+    """Undo a deletion. Raises RecordsUnavailable."""
+    _mark(records, token, None)
+
+
+def fitting(kept: Kept, row: Mapping[str, Any], schema: Schema, evidence: Evidence | None = None) -> Fitted:
+    """What of a scenario can still be done: another model may know other columns, levels and ranges."""
+    changes: dict[str, str | float] = {}
+    lost = []
+    for name, value in kept.edits:
+        try:
+            edit(row, {**changes, name: value}, schema, evidence, since=kept.since, action=kept.since == FROM_NOW_ON)
+        except DataError:
+            lost.append(schema.feature(name).label)
+        except SchemaError:
+            lost.append(words.say("column gone"))
+        else:
+            changes[name] = value
+    return Fitted(changes, tuple(lost))
+
+
+def in_words(edits: Edits, schema: Schema) -> tuple[str, ...]:
+    """The edits as facts, `Contract: Two years`; of columns that the schema no longer has, only that there was one."""
+    return tuple(
+        words.value_text(value, schema.feature(name), schema) if name in schema else words.say("column gone")
+        for name, value in edits
+    )
+
+
+def suggested_name(edited: Edited, schema: Schema) -> str:
+    """A name that says what is edited: `Contract: Two years, monthly charge: $55`."""
+    facts = [words.value_text(value, schema.feature(name), schema) for name, value in edited.asked.items()]
+    told = ", ".join([*facts[:1], *(words.lower_first(fact) for fact in facts[1:])])
+    return told if len(told) <= _NAME else f"{told[: _NAME - 1].rstrip(' ,')}…"
+
+
+# -- inside --------------------------------------------------------------------
+
+
+def _here(records: Records) -> sql.ColumnElement[bool]:
+    return SCENARIOS.c.workspace == records.workspace
+
+
+def _alive() -> sql.ColumnElement[bool]:
+    return SCENARIOS.c.deleted.is_(None)
+
+
+def _mark(records: Records, token: str, deleted: datetime | None) -> None:
+    with records.begin() as connection:
+        chosen = sql.update(SCENARIOS).where(_here(records), SCENARIOS.c.token == token)
+        connection.execute(chosen.values(deleted=deleted))
+
+
+def _read(row: sql.Row[Any]) -> Kept:
+    edits = tuple((str(name), value if isinstance(value, str) else float(value)) for name, value in json.loads(row.edits))
+    made = row.made if row.made.tzinfo else row.made.replace(tzinfo=UTC)  # SQLite keeps no time zone
+    since: Since = FROM_NOW_ON if row.since == FROM_NOW_ON else ALWAYS
+    return Kept(
+        token=row.token,
+        customer=row.customer,
+        name=row.name,
+        edits=edits,
+        since=since,
+        model=row.model,
+        scoring=row.scoring,
+        risk=row.risk,
+        risk_before=row.risk_before,
+        who=row.who,
+        made=made,
+    )
