@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-HUNDREDTHS = 10_000  # of a point in a risk of 1
+from churn.model.risk_model import HUNDREDTHS as HUNDREDTHS
+
 _LOW, _HIGH = 0.1, 0.9  # between which 8 of 10 customers lie
 
 

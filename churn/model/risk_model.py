@@ -22,6 +22,7 @@ from churn.data.schema import Schema
 
 Floats = npt.NDArray[np.float64]
 
+HUNDREDTHS = 10_000  # of a point in a risk of 1
 _NEAR = 1e-5  # margins closer than this to f₀ use the slope half-way, which is exact to its third power
 
 
@@ -125,3 +126,18 @@ def link_scale(
     if not near.any():
         return ratio
     return np.where(near, slope(typical_margin + distance / 2), ratio)
+
+
+def in_hundredths(points: Floats) -> npt.NDArray[np.int32]:
+    """Points (0–1 scale) [rows, features] as whole hundredths of a point [features, rows], rounded along the row.
+
+    Each is what the rounded sum so far grows by, so that a row adds up to its own sum to half a hundredth, however many
+    features there are, and no figure is off by more than one; no points stay none, and no sign turns. Whatever is printed or
+    stored starts from these, so that screen, exports and command line round the same numbers.
+    """
+    so_far = np.cumsum(points.T, axis=0)
+    so_far *= HUNDREDTHS
+    np.rint(so_far, out=so_far)
+    whole: npt.NDArray[np.int32] = so_far.astype(np.int32)
+    whole[1:] -= whole[:-1].copy()
+    return whole

@@ -14,7 +14,6 @@ import numpy as np
 import polars as pl
 
 from churn.base.groups import BAND, number_edges
-from churn.base.points import HUNDREDTHS
 from churn.base.snapshot import (
     CONTACTS,
     HISTORY,
@@ -32,6 +31,7 @@ from churn.data.holdout import key_hash
 from churn.data.schema import Feature, Schema
 from churn.errors import DataError
 from churn.model import manifest
+from churn.model.risk_model import in_hundredths
 from churn.model.store import disk
 from churn.score import history
 
@@ -142,20 +142,6 @@ def score(
         points=_points_table(found.hundredths, schema, chosen, sample, size),
         sampled=None if sample is None else len(sample),
     )
-
-
-def in_hundredths(points: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.int32]]:
-    """Points (0–1 scale) [rows, features] as whole hundredths of a point [features, rows], rounded along the row.
-
-    Each is what the rounded sum so far grows by, so that a row adds up to its own sum to half a hundredth, however many
-    features there are, and no figure is off by more than one; no points stay none.
-    """
-    so_far = np.cumsum(points.T, axis=0)
-    so_far *= HUNDREDTHS
-    np.rint(so_far, out=so_far)
-    whole = so_far.astype(np.int32)
-    whole[1:] -= whole[:-1].copy()
-    return whole
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections import Counter
+from itertools import count
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from churn.base.groups import BAND
-from churn.base.snapshot import RISK, points_column, reason_column
-from churn.data.schema import Schema
+from churn.base.snapshot import RISK, reason_column
+from churn.data.schema import Feature, Schema
 from churn.errors import DataError
 from churn.model.store import disk
 from churn.score.batch import Scored
-from churn.understand.account import Typical, reason
+from churn.understand.account import Typical, ranked, reason
 
+SIMULATED = "Simulated data"
 KINDS = (".csv", ".xlsx", ".parquet")
+_CHUNK = 100_000  # customers put in words at once
 _EXCEL_ROWS, _EXCEL_TEXT = 1_048_575, 32_767  # below the header; characters in a cell
 # What makes a spreadsheet take a cell for a formula, in full width too (OWASP, CSV injection); a plain number is none.
 _FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
@@ -26,22 +33,24 @@ _NUMBER = r"^[+-]?\d+([.,]\d+)?$"
 def scored_for_people(scored: Scored, schema: Schema, typical: Typical | None = None, *, simulated: bool = False) -> pl.DataFrame:
     """Key (and snapshot date), `risk` (0–1), `band` and `reason 1` … in words, the riskiest first.
 
+    The reasons are those of the screen (`churn.understand.account`), word for word and point for point.
+
     Parameters
     ----------
     typical: what is usual, from the model's reference, for "(half have 29 or more)"; left out, the words do without.
     simulated: adds a column that says so to every row.
     """
-    rows = scored.rows.sort(RISK, schema.key, descending=[True, False])
-    usual = typical or Typical({})
+    order = scored.rows.select(pl.arg_sort_by(RISK, schema.key, descending=[True, False])).to_series()
+    rows = scored.rows[order]
     own = [schema.key, *([schema.snapshot.column] if schema.snapshot else [])]
     bands = pl.Series([band.name for band in schema.bands])
     columns = [rows[RISK].round(6).alias(_free("risk", own)), bands.gather(rows[BAND]).alias(_free("band", own))]
-    rank = 1
-    while reason_column(rank) in rows.columns:
-        columns.append(_in_words(rows, rank, schema, usual).alias(_free(f"reason {rank}", own)))
-        rank += 1
+    most = next(rank for rank in count() if reason_column(rank + 1) not in rows.columns)
+    if most and scored.points is not None:
+        told = _in_words(rows, scored.points[order], scored.typical_risk, schema, typical or Typical({}), most)
+        columns += [text.alias(_free(f"reason {rank}", own)) for rank, text in enumerate(told, start=1)]
     if simulated:
-        columns.append(pl.Series(_free("note", own), ["Simulated data"] * rows.height, dtype=pl.String))
+        columns.append(pl.Series(_free("note", own), [SIMULATED] * rows.height, dtype=pl.String))
     return rows.select(own).with_columns(columns)
 
 
@@ -121,26 +130,91 @@ def _write_xlsx(frame: pl.DataFrame, path: Path) -> None:
                     sheet.write_datetime(row, column, cell, day)
 
 
-def _in_words(rows: pl.DataFrame, rank: int, schema: Schema, typical: Typical) -> pl.Series:
-    """The reasons of one rank as text. Equal facts with equal whole points are put in words once: most of a base shares them."""
-    texts = pl.Series([None] * rows.height, dtype=pl.String)
-    index, points = rows[reason_column(rank)], rows[points_column(rank)].cast(pl.Float64)
+# -- words for a whole table -----------------------------------------------------------------------------------------------
+
+
+def _in_words(
+    rows: pl.DataFrame, points: pl.DataFrame, typical_risk: float, schema: Schema, typical: Typical, most: int
+) -> list[pl.Series]:
+    """The first reasons of every customer, one column of text a rank; null where a customer has no further one.
+
+    Equal facts with equal whole points are put in words once: most of a base shares them.
+    """
+    said: dict[tuple[object, ...], str] = {}
+    parts: list[list[pl.Series]] = [[] for _ in range(most)]
+    for start in range(0, rows.height, _CHUNK):
+        some, own = rows[start : start + _CHUNK], points[start : start + _CHUNK].select(schema.names)
+        unexplained = own.to_series().is_null()
+        hundredths = np.ascontiguousarray(own.fill_null(0).to_numpy().T.astype(np.int32))
+        index, whole = ranked(hundredths, some[RISK].to_numpy(), typical_risk, most)
+        index[:, unexplained.to_numpy()] = -1
+        shared = _shared(some, schema, typical)
+        for rank in range(most):
+            texts = pl.Series([None] * some.height, dtype=pl.String)
+            for place in np.unique(index[rank]):
+                if place < 0 or rank >= len(index):
+                    continue
+                at = pl.Series(np.flatnonzero(index[rank] == place))
+                sign = np.sign(hundredths[place, at])
+                facts = pl.DataFrame(
+                    {
+                        "value": some[schema.names[place]].gather(at),
+                        "whole": whole[rank, at],
+                        "sign": sign,
+                        "shared": shared[place][at] if place in shared else np.zeros(len(at), dtype=np.bool_),
+                    }
+                )
+                different = facts.unique(maintain_order=True)
+                told = [_line(schema.features[place], fact, schema, typical, said) for fact in different.iter_rows()]
+                joined = facts.join(
+                    different.with_columns(text=pl.Series(told, dtype=pl.String)),
+                    on=facts.columns,
+                    how="left",
+                    nulls_equal=True,
+                    maintain_order="left",
+                )
+                texts = texts.scatter(at, joined["text"])
+            parts[rank].append(texts)
+    return [pl.concat(texts) if texts else pl.Series([], dtype=pl.String) for texts in parts]
+
+
+def _line(feature: Feature, fact: tuple[Any, ...], schema: Schema, typical: Typical, said: dict[tuple[object, ...], str]) -> str:
+    """One reason in words: value, whole points, their sign, and whether another column of this customer says the same."""
+    key = (feature.name, *fact)
+    if key not in said:
+        value, whole, sign, shared = fact
+        told = reason(feature, value, float(sign), schema, typical, printed=whole)
+        said[key] = (
+            reason(feature, value, float(sign), schema, typical, printed=whole, named=True) if shared and told.ambiguous else told
+        ).words
+    return said[key]
+
+
+def _shared(rows: pl.DataFrame, schema: Schema, typical: Typical) -> dict[int, npt.NDArray[np.bool_]]:
+    """For each feature that may say what another one says ("no internet service"), the customers of whom that is so.
+
+    Numbers name their column or carry a phrase of their own; only those that share a phrase are looked at.
+    """
+    phrases = Counter(feature.phrase for feature in schema.numbers if feature.phrase)
+    codes: dict[str, int] = {}
+    columns: dict[int, npt.NDArray[np.int64]] = {}
     for place, feature in enumerate(schema.features):
-        at = (index == place).fill_null(False).arg_true()
-        if at.is_empty():
+        if feature.is_number and (feature.phrase is None or phrases[feature.phrase] < 2):
             continue
-        facts = pl.DataFrame({"value": rows[feature.name].gather(at), "points": points.gather(at).round(2)})
-        different = facts.unique(maintain_order=True)
-        told = [reason(feature, value, size, schema, typical).words for value, size in different.iter_rows()]
-        joined = facts.join(
-            different.with_columns(text=pl.Series(told, dtype=pl.String)),
-            on=["value", "points"],
-            how="left",
-            nulls_equal=True,
-            maintain_order="left",
-        )
-        texts = texts.scatter(at, joined["text"])
-    return texts
+        column = rows[feature.name]
+        values = column.unique()
+        facts = [reason(feature, value, 0.0, schema, typical).fact for value in values.to_list()]
+        found = pl.Series([codes.setdefault(fact, len(codes)) for fact in facts], dtype=pl.Int64)
+        pairs = pl.DataFrame({"value": values, "code": found})
+        joined = pl.DataFrame({"value": column}).join(pairs, on="value", how="left", nulls_equal=True, maintain_order="left")
+        columns[place] = joined["code"].to_numpy()
+    often: dict[int, npt.NDArray[np.bool_]] = {}
+    for place, own in columns.items():
+        others = [other for elsewhere, other in columns.items() if elsewhere != place]
+        same = np.logical_or.reduce([own == other for other in others]) if others else np.zeros(len(own), dtype=np.bool_)
+        if same.any():
+            often[place] = same
+    return often
 
 
 def _free(name: str, taken: list[str]) -> str:

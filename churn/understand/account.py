@@ -13,10 +13,12 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from churn import words
 from churn.data.schema import Feature, Schema
+from churn.model.risk_model import in_hundredths
 
 Direction = Literal["raises", "lowers", "neither"]
 SHOWN = 8  # facts with a bar of their own; the rest is one step
@@ -75,6 +77,11 @@ class Reason:
     direction: Direction
     actionable: bool
     usual: str
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether the fact does not name its column, so that another one may read the same: "no internet service"."""
+        return self.label.lower() not in self.fact.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +176,9 @@ def account(
     shown: how many facts have a bar of their own.
     """
     features = schema.features
-    sizes = [float(p) for p in points]
-    order = sorted(range(len(features)), key=lambda i: (-abs(sizes[i]), i))
+    sizes = np.array(points, dtype=np.float64)
+    hundredths = in_hundredths(sizes[None])
+    order = [int(i) for i in _order(hundredths)[:, 0]]
     if len(order) > shown + 1:  # one fact left over gets its own bar; a step named "1 other fact" would hide it
         kept = [i for i in order if features[i].name in edited]
         own = set(kept + [i for i in order if i not in set(kept)][: max(shown - len(kept), 0)])
@@ -179,28 +187,81 @@ def account(
     else:
         shown = len(order)
     total = words.whole_percent(risk) - words.whole_percent(typical_risk)
-    printed = _printed([100 * sizes[i] for i in order], shown, total)
+    printed = [int(whole) for whole in _printed(hundredths[order], shown, np.array([total]))[:, 0]]
     can_change = actionable(schema)
 
     def told(i: int, number: int, *, named: bool = False) -> Reason:
         value = values.get(features[i].name)
-        return reason(features[i], value, sizes[i], schema, typical, printed=number, editable=can_change, named=named)
+        return reason(features[i], value, float(sizes[i]), schema, typical, printed=number, editable=can_change, named=named)
 
     reasons = [told(i, number) for i, number in zip(order, printed, strict=True)]
     often = Counter(one.fact for one in reasons)
     for place, one in enumerate(reasons):  # six services that all say "no internet service" are told apart by name
-        if often[one.fact] > 1 and one.label.lower() not in one.fact.lower():
+        if often[one.fact] > 1 and one.ambiguous:
             reasons[place] = told(order[place], printed[place], named=True)
     return Account(float(risk), float(typical_risk), tuple(reasons), shown, frozenset(edited))
 
 
-def _printed(parts: list[float], shown: int, total: int) -> list[int]:
-    """Whole points that add up at both levels: the bars to the total, the other facts to their one bar."""
-    rest = parts[shown:]
-    if not rest:
-        return words.largest_remainder(parts, total)
-    *own, others = words.largest_remainder([*parts[:shown], sum(rest)], total)
-    return own + words.largest_remainder(rest, others)
+Whole = npt.NDArray[np.int64]
+
+
+def ranked(
+    hundredths: npt.NDArray[np.int32], risk: npt.NDArray[np.float64], typical_risk: float, most: int
+) -> tuple[Whole, Whole]:
+    """The reasons that `account` puts first, for many customers at once: which, and the whole points printed with each.
+
+    Parameters
+    ----------
+    hundredths: of a point, [features, customers] (`in_hundredths`). risk: 0–1, [customers].
+
+    Returns
+    -------
+    The place of the feature in the schema, −1 where no further one has any points, and its whole points; int64 [most, customers].
+    """
+    order = _order(hundredths)
+    features = len(order)
+    ordered = np.take_along_axis(hundredths, order, axis=0)
+    shown = SHOWN if features > SHOWN + 1 else features
+    totals = _whole_percents(risk) - words.whole_percent(typical_risk)
+    printed = _printed(ordered, shown, totals)[:most]
+    return np.where(ordered[:most] != 0, order[:most], -1), printed
+
+
+def _order(hundredths: npt.NDArray[np.int32]) -> npt.NDArray[np.intp]:
+    """The largest first, of equals the first in the schema."""
+    return np.argsort(-np.abs(hundredths), axis=0, kind="stable")
+
+
+def _printed(hundredths: npt.NDArray[np.int32], shown: int, totals: Whole) -> Whole:
+    """Whole points that add up at both levels: the bars to the total, the other facts to their one bar. [facts, customers]."""
+    own, rest = hundredths[:shown], hundredths[shown:]
+    if not len(rest):
+        return _largest_remainder(own, totals)
+    bars = _largest_remainder(np.concatenate([own, rest.sum(axis=0, keepdims=True)]), totals)
+    return np.concatenate([bars[:-1], _largest_remainder(rest, bars[-1])])
+
+
+def _largest_remainder(hundredths: npt.NDArray[Any], totals: Whole) -> Whole:
+    """`words.largest_remainder` for many customers at once, in whole hundredths: no tie hangs on a float's last bit."""
+    whole = hundredths.astype(np.int64)
+    floors = whole // 100
+    each, left = np.divmod(totals - floors.sum(axis=0), len(whole))
+    size = np.abs(whole)
+    order = np.lexsort((np.where(each >= 0, -size, size), floors * 100 - whole), axis=0)  # stable: the first of equals
+    place = np.empty_like(order)
+    np.put_along_axis(place, order, np.arange(len(whole))[:, None], axis=0)
+    result: Whole = floors + each + (place < left)
+    return result
+
+
+def _whole_percents(risk: npt.NDArray[np.float64]) -> Whole:
+    """`words.whole_percent` of each; only what lies next to a half is rounded digit by digit."""
+    scaled = 100 * risk
+    found = np.floor(scaled + 0.5).astype(np.int64)
+    found[(risk > 0) & (risk < 0.01)] = 0
+    for i in np.flatnonzero(np.abs(scaled - np.floor(scaled) - 0.5) < 1e-9):
+        found[i] = words.whole_percent(float(risk[i]))
+    return found
 
 
 def reason(

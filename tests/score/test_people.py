@@ -6,17 +6,24 @@ import csv
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import openpyxl
 import polars as pl
 import pytest
 
 from churn.data.schema import Schema
 from churn.errors import DataError, StoreUnavailable
+from churn.model.encoder import Encoder
 from churn.model.scoring import ScoringModel
+from churn.model.trees import CodeTerm, LinearTerms, NumberTerm
+from churn.score import people
 from churn.score.batch import score
 from churn.score.people import harmless, scored_for_people, write
-from churn.understand.account import Typical
+from churn.understand.account import Typical, account
+
+from .conftest import DOCUMENT
 
 MakeTable = Callable[..., pl.DataFrame]
 MakeModel = Callable[[Schema], ScoringModel]
@@ -49,19 +56,63 @@ def test_words_for_every_customer(schema: Schema, make_table: MakeTable, make_mo
         own = by_key[row["customer"]]
         assert row["risk"] == pytest.approx(own["__risk__"], abs=1e-6)
         assert row["band"] == schema.band(own["__risk__"]).name
-        for rank in (1, 2):
-            text = row[f"reason {rank}"]
-            feature = schema.names[own[f"__reason_{rank}__"]]
-            fact = {
-                "tenure": f"{own['tenure']:.0f} month",
-                "contract": "A monthly" if own["contract"] == "Monthly" else "A yearly",
-                "charge": f"${own['charge']:.2f}".removesuffix(".00"),
-            }[feature]
-            assert fact in text
-            points = round(100 * own[f"__points_{rank}__"])
-            assert text.endswith(
-                f"{'+' if points > 0 else '−' if points else ''}{abs(points)} point{'' if abs(points) == 1 else 's'}"
-            )
+
+
+TWINS: dict[str, Any] = {
+    "features": [
+        *DOCUMENT["features"],
+        {"name": "tv", "kind": "category", "label": "TV", "levels": [{"value": "No internet service"}, {"value": "Yes"}],
+         "phrase": "{value}"},
+        {"name": "films", "kind": "category", "label": "Films", "levels": [{"value": "No internet service"}, {"value": "Yes"}],
+         "phrase": "{value}"},
+        {"name": "contact", "kind": "number", "label": "Last contact", "unit": "month", "phrase": "{value} as a customer"},
+    ]
+}  # fmt: skip
+
+
+def _explained_alike(table: pl.DataFrame, model: ScoringModel, schema: Schema, reasons: int) -> None:
+    """Every row of the file for people has the reasons that the customer's page gives, to the letter."""
+    typical = Typical.of(table, schema)
+    scored = score(table, model, reasons)
+    for row in scored_for_people(scored, schema, typical).iter_rows(named=True):
+        customer = table.row(by_predicate=pl.col(schema.key) == row[schema.key], named=True)
+        explained = model.explain_row(customer)
+        told = account(
+            customer, explained.points, risk=explained.risk, typical_risk=model.typical_risk, schema=schema, typical=typical
+        )
+        lines = [reason.words for reason in told.reasons if abs(reason.points) > 5e-5][:reasons]
+        given = [row[f"reason {rank}"] for rank in range(1, reasons + 1)]
+        assert given == lines + [None] * (reasons - len(lines))
+
+
+def test_reasons_are_those_of_the_screen_to_the_letter(
+    schema: Schema, make_table: MakeTable, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "_CHUNK", 17)
+    table = make_table(schema, 120, seed=3).with_columns(
+        tenure=pl.when(pl.int_range(pl.len()) % 7 == 0).then(None).otherwise("tenure"),
+        contract=pl.when(pl.int_range(pl.len()) % 11 == 0).then(pl.lit("odd")).otherwise("contract"),
+    )
+    _explained_alike(table, make_model(schema), schema, 4)
+
+
+def test_facts_that_read_alike_are_told_apart_as_on_the_screen(make_table: MakeTable) -> None:
+    schema = Schema.model_validate({**DOCUMENT, **TWINS})
+    draw = np.random.default_rng(7)
+    table = make_table(schema, 80).with_columns(
+        tv=pl.Series(draw.choice(["No internet service", "Yes"], 80)),
+        films=pl.Series(draw.choice(["No internet service", "Yes"], 80)),
+        contact=pl.Series(draw.integers(0, 3, 80).astype(float)),
+        tenure=pl.Series(draw.integers(0, 3, 80).astype(float)),
+    )
+    numbers = tuple(NumberTerm(schema.names.index(name), -0.3, 0.0, 0.0) for name in ("tenure", "contact"))
+    codes = tuple(CodeTerm(schema.names.index(name), np.array([-0.8, 0.9, 0.0, 0.0])) for name in ("tv", "films"))
+    linear = LinearTerms(numbers=numbers, codes=codes)
+    model = ScoringModel.build(schema, Encoder.fit(table, schema), (), table, linear=linear)
+    _explained_alike(table, model, schema, 4)
+    words = scored_for_people(score(table, model, 4), schema).select(pl.concat_list(pl.col("^reason .$"))).to_series().explode()
+    assert words.str.contains("Films: No internet service: ").any()
+    assert words.str.contains("Last contact: 2 months: ").any()
 
 
 def test_names_that_are_taken_and_rows_without_reasons(dated: Schema, make_table: MakeTable, make_model: MakeModel) -> None:

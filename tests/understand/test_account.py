@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -11,7 +13,17 @@ from hypothesis import strategies as st
 
 from churn import words
 from churn.data.schema import Feature, Level, Schema, Target
-from churn.understand.account import Account, Typical, Usual, account, actionable, reason
+from churn.understand.account import (
+    Account,
+    Typical,
+    Usual,
+    _printed,
+    _whole_percents,
+    account,
+    actionable,
+    ranked,
+    reason,
+)
 
 POINTS = {
     "tenure": 0.251, "Contract": 0.148, "Internet": 0.07, "OnlineSecurity": 0.052, "TechSupport": 0.041, "Monthly": 0.08,
@@ -142,3 +154,36 @@ def test_facts_that_read_alike_are_told_apart(schema: Schema, typical: Typical, 
 
 def test_never_because(customer: dict[str, object], schema: Schema, typical: Typical) -> None:
     assert all("because" not in r.words.lower() for r in _account(customer, schema, typical).reasons)
+
+
+@given(
+    st.integers(1, 14).flatmap(
+        lambda width: st.lists(st.lists(st.integers(-4_000, 4_000), min_size=width, max_size=width), min_size=1, max_size=6)
+    ),
+    st.integers(1, 9),
+    st.floats(0, 1),
+)
+def test_many_customers_at_once_are_rounded_as_one_by_one(rows: list[list[int]], shown: int, typical_risk: float) -> None:
+    """Against the rounding of `words`, given exact fractions so that no tie hangs on a float."""
+    hundredths = np.array(rows, dtype=np.int32).T
+    totals = np.rint(hundredths.sum(axis=0) / 100).astype(np.int64)
+    got = _printed(hundredths, shown, totals)
+    for own, total, printed in zip(rows, totals.tolist(), got.T.tolist(), strict=True):
+        parts = [Fraction(h, 100) for h in own]
+        rest = parts[shown:]
+        bars = words.largest_remainder([*parts[:shown], *([sum(rest)] if rest else [])], total)  # type: ignore[list-item]
+        told = words.largest_remainder(rest, bars[-1]) if rest else []  # type: ignore[arg-type]
+        assert printed == bars[: len(bars) - bool(rest)] + told
+        assert sum(printed) == total
+    risk = np.clip(typical_risk + hundredths.sum(axis=0) / 10_000, 0, 1)
+    index, whole = ranked(hundredths, risk, typical_risk, 3)
+    assert index.shape == whole.shape == (min(3, len(hundredths)), len(rows))
+    for place, size in zip(index.T.tolist(), np.abs(hundredths).T.tolist(), strict=True):
+        kept = [size[i] for i in place if i >= 0]
+        assert kept == sorted(size, reverse=True)[: len(kept)]
+        assert all(kept)
+
+
+@given(st.lists(st.floats(0, 1) | st.integers(0, 1000).map(lambda n: n / 1000), min_size=1, max_size=20))
+def test_whole_percents_are_those_of_the_words(risk: list[float]) -> None:
+    assert _whole_percents(np.array(risk)).tolist() == [words.whole_percent(one) for one in risk]
