@@ -122,6 +122,10 @@ class ScoringModel:
             part = table.slice(start, _CHUNK)
             yield slice(start, start + part.height), self.encoder.encode(part, numbers=self.tables.needs_numbers)
 
+    def scale(self, margin: Floats) -> Floats:
+        """What turns contributions into points [rows]: (p − p₀)/(f − f₀), for margins [rows]."""
+        return self._scale(margin, self.calibrator.probability(margin))
+
     def _scale(self, margin: Floats, risk: Floats) -> Floats:
         """(p − p₀)/(f − f₀), and the derivative of p where f is next to f₀."""
         return link_scale(margin, risk, self.typical_margin, self.typical_risk, self.calibrator.slope)

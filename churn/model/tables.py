@@ -8,7 +8,7 @@ contributions are then a handful of gathers. Two engines do them: "numpy", and "
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
@@ -43,7 +43,8 @@ def compile_tables(
     games, terms, typical = compile_games(trees, linear, intercept, encoder, background)
     groups = group_games(games, encoder.sizes)
     rows = tuple(encoder.number_features.index(term.feature) for term in terms)
-    return Tables(encoder.sizes, typical, games, groups, terms, rows)
+    tables = Tables(encoder.sizes, typical, games, groups, terms, rows)
+    return replace(tables, spread=tables.spread_of(background.codes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,8 @@ class Tables:
 
     `typical_margin`: mean margin over the background. `sizes`: codes of each feature. `groups`: the games of each block.
     `numbers`: terms on raw numbers, centred on the background, and `number_rows` their rows in `Encoded.numbers`.
+    `spread`: how many rows of the background are in each cell, in the order of `Layout.totals`, which is what pair interactions
+    are made from (`churn.model.interactions`); None in bundles made before it was kept.
     """
 
     sizes: tuple[int, ...]
@@ -60,6 +63,7 @@ class Tables:
     groups: tuple[tuple[int, ...], ...]
     numbers: tuple[NumberTerm, ...]
     number_rows: tuple[int, ...]
+    spread: npt.NDArray[np.int64] | None = None
 
     @property
     def features(self) -> int:
@@ -118,7 +122,7 @@ class Tables:
     def _add_margins(self, codes: Codes, margins: Floats) -> None:
         layout = self.layout
         gathered = np.empty(codes.shape[1])
-        for block, cell in self._cells(codes):
+        for block, cell in self.cells(codes):
             start = layout.total_start[block]
             np.take(layout.totals[start : start + layout.cells[block]], cell, out=gathered, mode="wrap")
             margins += gathered
@@ -127,7 +131,7 @@ class Tables:
         layout = self.layout
         gathered = np.empty(codes.shape[1])
         result[list(self._untouched)] = 0
-        for block, cell in self._cells(codes):
+        for block, cell in self.cells(codes):
             for member in range(layout.first[block], layout.first[block + 1]):
                 start = layout.value_start[member]
                 np.take(layout.values[start : start + layout.cells[block]], cell, out=gathered, mode="wrap")
@@ -136,7 +140,7 @@ class Tables:
                 else:
                     result[layout.feature[member]] += gathered
 
-    def _cells(self, codes: Codes) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
+    def cells(self, codes: Codes) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
         """Each block, and the rows' cells in it (in an array that the next block uses again).
 
         Cells are added up in 16 bits where they fit, four times as many at once as in 64. `take` is fastest with whole words
@@ -160,6 +164,16 @@ class Tables:
                     cell += step
             np.copyto(index, cell)
             yield block, index
+
+    def spread_of(self, codes: Codes) -> npt.NDArray[np.int64]:
+        """How many rows are in each cell of each block, in the order of `Layout.totals`."""
+        layout = self.layout
+        result = np.zeros(layout.totals.size, dtype=np.int64)
+        for chunk in _chunks(codes.shape[1]):
+            for block, cell in self.cells(codes[:, chunk]):
+                start, size = layout.total_start[block], layout.cells[block]
+                result[start : start + size] += np.bincount(cell, minlength=size)
+        return result
 
     @cached_property
     def _cell_type(self) -> np.dtype[Any]:
@@ -225,6 +239,7 @@ class Tables:
             "terms": np.array([(t.slope, t.offset, t.missing) for t in self.numbers], dtype=np.float64).reshape(-1, 3),
             "term_feature": np.array([term.feature for term in self.numbers], dtype=np.int32),
             "term_row": np.array(self.number_rows, dtype=np.int32),
+            **({} if self.spread is None else {"spread": self.spread}),
         }
 
     @classmethod
@@ -270,7 +285,10 @@ def _read(arrays: Mapping[str, npt.NDArray[Any]]) -> Tables:
     typical = float(arrays["typical_margin"][0])
     if not (np.isfinite(typical) and np.isfinite(values).all() and np.isfinite(arrays["terms"]).all()):
         raise ValueError("a value is not finite")
-    return Tables(sizes, typical, tuple(games), tuple(tuple(members) for members in groups), numbers, rows)
+    spread = arrays.get("spread")
+    if spread is not None and (spread.ndim != 1 or spread.dtype.kind != "i" or spread.min(initial=0) < 0):
+        raise ValueError("the background's rows by cell are no counts")
+    return Tables(sizes, typical, tuple(games), tuple(tuple(members) for members in groups), numbers, rows, spread)
 
 
 def _chunks(rows: int) -> Iterator[slice]:

@@ -13,7 +13,9 @@ from typing import Any, Literal
 from churn.base.snapshot import POINTS
 from churn.errors import BundleRejected, NoChampion, NotInStore, PromotionRefused, StoreConflict
 from churn.model.bundle import Bundle
+from churn.model.interactions import Interactions
 from churn.model.registry import Pointer, Registry
+from churn.model.scoring import ScoringModel
 from churn.model.store import Store
 from churn.score import log
 from churn.score.batch import Progress, Scored, run_id, write_scoring
@@ -115,6 +117,21 @@ def _before(registry: Registry, now: Pointer | None) -> Path | None:
         return None
 
 
+def _pairs(scored: Scored, bundle: Bundle) -> dict[str, Any] | None:
+    """How much each pair of columns matters together, over all customers; None for a model that has no tables to tell from.
+
+    `sizes` are two features and their mean |points| (0–1 scale); `exact`: against the whole background the model has.
+    """
+    model = bundle.model
+    if not isinstance(model, ScoringModel):
+        return None
+    found = Interactions.of(model, bundle.reference)
+    sizes = found.sizes(scored.rows).tolist()
+    names = model.feature_names
+    listed = [[names[i], names[j], size] for (i, j), size in zip(found.pairs, sizes, strict=True)]
+    return {"exact": found.exact, "sizes": listed}
+
+
 def _upload(registry: Registry, scored: Scored, bundle: Bundle, as_of: date, run: str, before: Path | None) -> str:
     with tempfile.TemporaryDirectory(prefix="churn-") as place:
         folder = Path(place) / "scoring"
@@ -128,6 +145,7 @@ def _upload(registry: Registry, scored: Scored, bundle: Bundle, as_of: date, run
             calibration_covariance=bundle.metrics.get("calibration_covariance"),
             run=run,
             before=before,
+            pairs=_pairs(scored, bundle),
         )
         return registry.publish_scoring(folder)
 

@@ -278,9 +278,7 @@ def test_where_reasons_take_long_a_sample_has_them_too(schema: Schema, make_tabl
     assert score(table, slow, 2, slow_reasons=400).sampled is None
 
 
-def test_bins_are_values_or_of_like_size(
-    tmp_path: Path, schema: Schema, make_table: MakeTable, make_model: MakeModel
-) -> None:
+def test_bins_are_values_or_of_like_size(tmp_path: Path, schema: Schema, make_table: MakeTable, make_model: MakeModel) -> None:
     table = make_table(schema, 4000).with_columns(tenure=pl.when(pl.col("tenure") == 5).then(None).otherwise("tenure"))
     facts = write_scoring(
         tmp_path / "one", score(table, make_model(schema)), model_version="v1", schema=schema, as_of=DAY, simulated=False

@@ -110,8 +110,8 @@ def test_another_key_is_another_base(
 
 
 def test_a_scoring_before_that_is_damaged_ends_the_line(
-    champion: Bundle, schema: Schema, make_table: MakeTable, show: Callable[..., Snapshot], registry: Registry, settings: Settings,
-    store: Store,
+    champion: Bundle, schema: Schema, make_table: MakeTable, show: Callable[..., Snapshot], registry: Registry,
+    settings: Settings, store: Store,
 ) -> None:  # fmt: skip
     show(make_table(schema, 5), champion, FIRST).close()
     pointer = registry.pointer()

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from churn.base.snapshot import Snapshot
 from churn.data.schema import Schema
 from churn.errors import BundleRejected, NoChampion, StoreConflict, StoreUnavailable
+from churn.model import bundle
 from churn.model.bundle import Bundle
+from churn.model.encoder import Encoder
+from churn.model.interactions import Interactions
 from churn.model.registry import Pointer, Registry
+from churn.model.scoring import ScoringModel
 from churn.model.store import Store
+from churn.model.trees import Split, Tree
 from churn.score import log
 from churn.score.batch import Scored, score
 from churn.score.publish import publish
@@ -27,10 +35,10 @@ PublishModel = Callable[[Schema], Bundle]
 
 @pytest.fixture
 def champion(schema: Schema, publish_model: PublishModel, registry: Registry) -> Bundle:
-    bundle = publish_model(schema)
-    assert bundle.version
-    registry.swap(model=bundle.version, scoring=None, action="promote", who="me", expected=None)
-    return bundle
+    published = publish_model(schema)
+    assert published.version
+    registry.swap(model=published.version, scoring=None, action="promote", who="me", expected=None)
+    return published
 
 
 @pytest.fixture
@@ -172,3 +180,40 @@ def test_no_champion_no_scoring(
         publish(
             scored, Bundle(**{**bundle.__dict__, "version": None}), registry, store, as_of=DAY, who="me", expected=unpublished
         )
+
+
+def test_a_scoring_without_points_is_made_again(
+    champion: Bundle, scored: Scored, registry: Registry, store: Store, schema: Schema, settings: Settings
+) -> None:
+    """One that an earlier version published: the same run, but not all that is kept of a run today."""
+    old = publish(replace(scored, points=None), champion, registry, store, as_of=DAY, who="me")
+    new = publish(scored, champion, registry, store, as_of=DAY, who="me")
+    assert (new.run, new.new) == (old.run, True)
+    assert new.scoring != old.scoring
+    with Snapshot.open(registry.scoring_folder(old.scoring), schema, settings) as snapshot:
+        assert not snapshot.has_points
+    with Snapshot.open(registry.scoring_folder(new.scoring), schema, settings) as snapshot:
+        assert snapshot.has_points
+        assert snapshot.past("C0003") == ()  # the same day
+    assert len(log.parts(store)) == 1
+    again = publish(scored, champion, registry, store, as_of=DAY, who="me")
+    assert (again.scoring, again.new) == (new.scoring, False)
+
+
+def test_pairs_of_columns_are_told_over_all_customers(
+    schema: Schema, make_table: MakeTable, registry: Registry, store: Store, tmp_path: Path
+) -> None:
+    background = make_table(schema, 300, seed=9)
+    encoder = Encoder.fit(background, schema)
+    short, monthly = (Split(feature, np.arange(encoder.sizes[feature]) < 1) for feature in (0, 2))
+    tree = Tree((short, monthly), (1, -1), (-3, -2), np.array([0.7, -0.2, 0.1]))
+    model = ScoringModel.build(schema, encoder, (tree,), background)
+    given = {"metrics": {}, "leaderboard": [], "card": "#", "simulated": False}
+    bundle.save(tmp_path / "bundle", model, reference=background.select(schema.names), **given)
+    loaded = registry.load_model(registry.publish_model(tmp_path / "bundle"))
+    table = make_table(schema, 60)
+    done = publish(score(table, model), loaded, registry, store, as_of=DAY, who="me", action="promote")
+    facts = next(info.facts for info in registry.scorings() if info.id == done.scoring)
+    found = Interactions.of(model, background)
+    assert facts["pairs"] == {"exact": True, "sizes": [["tenure", "contract", pytest.approx(found.sizes(table)[0])]]}
+    assert found.sizes(table)[0] > 1e-3
