@@ -100,6 +100,7 @@ TEMPLATES = {
     "action not possible": "is not possible for this customer",
     "action unknown": "{label} is not known",
     "action range": "{label} would be {value}, beyond what has been seen",
+    "action unseen": "{label} cannot be {value}",
     "actions none": "None of the actions defined can be taken by this customer.",
     "no actions": "No actions are defined. Add some under `actions` in the schema.",
     "change to": "{label}: {before} → {after}",

@@ -92,24 +92,24 @@ class Assumptions:
         return 1.0 if money.period == "once" else self.value_months / _MONTHS[money.period]
 
     def in_words(self, schema: Schema) -> tuple[Assumed, ...]:
-        """Every assumption with its value and what it means; those about money only where the schema has money."""
+        """Every assumption with its value and what it means; that about worth only where the schema has money."""
         low = max(self.acceptance - _SPREAD * self.acceptance_spread, 0.0)
         high = min(self.acceptance + _SPREAD * self.acceptance_spread, 1.0)
         share = words.percent(self.acceptance)
         likely = words.likely_between(words.percent(low), words.percent(high))
+        stayers, cost = words.percent(self.stayers_taking), words.money(self.contact_cost, schema.currency)
         told = [
             Assumed(words.say("assume acceptance"), share, words.say("assume acceptance means", share=share, likely=likely)),
+            Assumed(words.say("assume stayers"), stayers, words.say("assume stayers means", share=stayers)),
+            Assumed(words.say("assume contact"), cost, words.say("assume contact means", cost=cost)),
         ]
         if schema.money is None:
             return tuple(told)
-        stayers, cost = words.percent(self.stayers_taking), words.money(self.contact_cost, schema.currency)
-        told.append(Assumed(words.say("assume stayers"), stayers, words.say("assume stayers means", share=stayers)))
         if schema.money.period == "once":
             told.append(Assumed(words.say("assume value"), words.say("assume value once"), words.say("assume value once means")))
         else:
             months = f"{self.value_months:g} {words.plural('month', self.value_months)}"
             told.append(Assumed(words.say("assume value"), months, words.say("assume value means", months=months)))
-        told.append(Assumed(words.say("assume contact"), cost, words.say("assume contact means", cost=cost)))
         return tuple(told)
 
 

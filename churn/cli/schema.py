@@ -8,10 +8,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import polars as pl
 import typer
+import yaml
 from rich.table import Table
 from rich.text import Text
 
@@ -54,8 +55,8 @@ def infer_command(
     raw = read_table(table, query=query, settings=settings_of(context))
     draft = infer(raw, key=key, target=target, positive=positive, name=name)
     place = shown_url(table)
-    yaml = _commented(draft, place, raw.height)
-    kept = _write(output, yaml) if output else None
+    text = _commented(draft, place, raw.height)
+    kept = _write(output, text) if output else None
     if as_json:
         print_json(
             {
@@ -71,7 +72,7 @@ def infer_command(
     for leak in leaks:
         console.print(Text(f"Left out as a leak: {leak.name} ({leak.evidence})", style="bold yellow"))
     if output is None:
-        typer.echo(yaml, nl=False)
+        typer.echo(text, nl=False)
         return
     if kept:
         console.print(Text(f"The file that was there is now {kept}"))
@@ -138,7 +139,28 @@ def _commented(draft: Draft, place: str, rows: int) -> str:
         notes.append("Nothing says what a customer brings in: add `money: {column: NAME, period: month}` to see revenue at risk.")
     if schema.actions:
         notes.append("What an action costs is not in the table: set each `cost` (0 until then) before it is offered.")
-    return "".join(f"# {' '.join(note.split())}\n" for note in notes) + schema.to_yaml()
+    example = _example_of_actions(schema)
+    return "".join(f"# {' '.join(note.split())}\n" for note in notes) + schema.to_yaml() + example
+
+
+def _example_of_actions(schema: Schema) -> str:
+    """How actions are written, in comments, with columns of this table; empty where the draft has some."""
+    if schema.actions:
+        return ""
+    feature = min((f for f in schema.features if f.editable), key=lambda f: f.is_number, default=None)
+    change: dict[str, Any]
+    if feature is None:
+        label, change = "An offer", {"set": {"COLUMN": "VALUE"}}
+    elif feature.is_number:
+        label, change = f"{feature.label}: 10% less", {"scale": {feature.name: 0.9}}
+    else:
+        label, change = f"{feature.label}: {feature.levels[-1].shown}", {"set": {feature.name: feature.levels[-1].value}}
+    action = {"name": "an_offer", "label": label, **change, "cost": 50}
+    lines = yaml.safe_dump({"actions": [action]}, sort_keys=False, allow_unicode=True, width=110).splitlines()
+    heading = (
+        "What the desk may offer is not in the table. An action is written like this; it is tried for every customer opened:"
+    )
+    return "".join(f"# {line}\n" for line in (heading, *lines))
 
 
 def _decisions(draft: Draft, raw: pl.DataFrame) -> Table:

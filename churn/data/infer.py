@@ -330,6 +330,11 @@ class _Drafting:
         self.say(
             column.name, "number", "; ".join(filter(None, (f"{values.shown(low)} to {values.shown(high)}", shown, odd, spelt)))
         )
+        clock = None if derived else labels.clock(column.name, unit)
+        if clock:
+            self.say(
+                column.name, f"clock: grows by one each {clock}", "its name and unit; what follows from it keeps its history"
+            )
         counts = unit not in ("money", "") or (unit == "money" and bool(words & roles.REVENUE))
         return Feature(
             name=column.name,
@@ -343,6 +348,7 @@ class _Drafting:
             editable=editable,
             formula=derived.formula if derived else None,
             residual=derived.residual if derived else False,
+            clock=clock,
             evidence=_formula_evidence(derived) if derived else "",
             phrase=labels.number_phrase(column.name, unit),
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 from churn.data.schema import Level
 from churn.data.values import NO, YES
@@ -147,6 +148,8 @@ _COUNTED = (
 )
 _HELD = ("contract", "plan", "subscription", "card", "membership", "account", "tariff", "package", "policy")
 _TENURE = ("tenure", "seniority")
+_HELD_FOR = ("on book", "as customer", "as a customer", "since joining", "since signup", "since sign up")
+_CLOCKS: tuple[Literal["day", "week", "month", "quarter", "year"], ...] = ("day", "week", "month", "quarter", "year")
 
 
 def words_of(name: str) -> list[str]:
@@ -218,6 +221,18 @@ def unit(name: str, low: float, high: float, *, whole: bool) -> tuple[str, str]:
     if has & {"gb", "mb"}:
         return ("GB" if "gb" in has else "MB"), "its name"
     return (_counted(words), "its name") if whole and _counted(words) else ("", "")
+
+
+def clock(name: str, unit: str) -> Literal["day", "week", "month", "quarter", "year"] | None:
+    """The unit of time by which a number seems to grow by itself: how long somebody has been a customer, and age.
+
+    >>> clock("Months_on_book", "month"), clock("Months_Inactive_12_mon", "month")
+    ('month', None)
+    """
+    words = words_of(name)
+    text = " ".join(words)
+    growing = set(words) & set(_TENURE) or words[-1:] == ["age"] or any(held in text for held in _HELD_FOR)
+    return next((known for known in _CLOCKS if known == unit), None) if growing else None
 
 
 def _counted(words: Sequence[str]) -> str:

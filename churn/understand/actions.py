@@ -24,7 +24,6 @@ from typing import Any
 from churn import words
 from churn.base.expected_value import Assumptions, customer_value, offer_cost
 from churn.data.schema import Action, Schema
-from churn.errors import DataError
 from churn.model.risk_model import RiskModel
 from churn.understand.evidence import Evidence, Support
 from churn.understand.what_if import (
@@ -159,11 +158,7 @@ def _bundles(
             left_out.append(LeftOut((action.name,), action.label, changes))
             continue
         wanted[action.name] = changes
-        try:
-            edited = edit(row, changes, schema, evidence, since=FROM_NOW_ON, action=True)
-        except DataError as error:
-            left_out.append(LeftOut((action.name,), action.label, str(error)))
-            continue
+        edited = edit(row, changes, schema, evidence, since=FROM_NOW_ON, action=True)
         alone[action.name] = edited
         if edited.changed:
             tried.append(((action,), edited))
@@ -186,15 +181,20 @@ def _changes(action: Action, row: Mapping[str, Any], schema: Schema) -> dict[str
     for name, value in action.set.items():
         changes[name] = float(value) if schema.feature(name).is_number else str(value)
     for name, factor in action.scale.items():
-        feature, own = schema.feature(name), row.get(name)
+        own = row.get(name)
         if words.is_nothing(own):
-            return words.say("action unknown", label=feature.label)
+            return words.say("action unknown", label=schema.feature(name).label)
         value = float(own) * factor  # type: ignore[arg-type]
-        value = float(words.rounded(value)) if feature.whole else value
-        low, high = limits(feature)
-        if not min(low, float(own)) <= value <= max(high, float(own)):  # type: ignore[arg-type]
-            return words.say("action range", label=feature.label, value=words.quantity(value, feature, schema))
-        changes[name] = value
+        changes[name] = float(words.rounded(value)) if schema.feature(name).whole else value
+    for name, wanted in changes.items():
+        feature = schema.feature(name)
+        shown = words.quantity(wanted, feature, schema)
+        if isinstance(wanted, float):
+            low, high = limits(feature)
+            if not low <= wanted <= high and not same(wanted, row.get(name)):
+                return words.say("action range", label=feature.label, value=shown)
+        elif feature.level(str(wanted)) is None:
+            return words.say("action unseen", label=feature.label, value=shown)
     return changes
 
 

@@ -273,11 +273,13 @@ def _within_reach(
 
 
 def _on_the_way(start: float, end: Value, share: float, feature: Feature) -> float:
+    """The number at a share of the way, whole where the column is, else with as many digits as tell 10,000 places apart."""
     assert isinstance(end, (int, float))
-    value = start + share * (end - start)
-    if not feature.whole:
-        return value
-    return float(math.floor(value) if end > start else math.ceil(value))
+    step = 1.0 if feature.whole else 10.0 ** (math.floor(math.log10(abs(end - start) or 1.0)) - 4)
+    value = (start + share * (end - start)) / step
+    rounded = math.floor(value + 1e-9) if end > start else math.ceil(value - 1e-9)
+    value = rounded * step if step >= 1 else rounded / round(1 / step)
+    return max(value, start) if end > start else min(value, start)
 
 
 def _beyond(edited: Edited, schema: Schema) -> list[Feature]:
@@ -289,7 +291,7 @@ def _beyond(edited: Edited, schema: Schema) -> list[Feature]:
             continue
         low, high = limits(feature)
         was = change.before if isinstance(change.before, (int, float)) else change.after
-        slack = 1e-9 * max(abs(low) if math.isfinite(low) else 0.0, abs(high) if math.isfinite(high) else 0.0, 1.0)
+        slack = 1e-12 * max(abs(low) if math.isfinite(low) else 0.0, abs(high) if math.isfinite(high) else 0.0, 1.0)
         if change.after < min(low, was) - slack or change.after > max(high, was) + slack:
             found.append(feature)
     return found

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 
 from churn import cli
 from churn.data.schema import Schema
@@ -226,3 +227,29 @@ def test_check_names_rows_that_break_a_rule(run: Run, table: str, tmp_path: Path
     code, _, err = run("schema", "check", table, "--schema", "s.yaml")
     assert code == 2
     assert "rules.0: formula 'MonthlyCharges > = 60 or contract is missing' cannot be read at character 18: '=' stands" in err
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "label", "change"),
+    [
+        ("card", ["Blue", "Gold"], "Card: Gold", {"set": {"card": "Gold"}}),
+        ("price", [10.5, 20.5, 30.25], "Price: 10% less", {"scale": {"price": 0.9}}),
+        ("height", [150, 160, 170], "An offer", {"set": {"COLUMN": "VALUE"}}),
+    ],
+)
+def test_a_draft_without_actions_shows_how_one_is_written(
+    run: Run, tmp_path: Path, column: str, values: list[object], label: str, change: dict[str, object]
+) -> None:
+    left = ["Yes" if i * 7 % 10 < 3 else "No" for i in range(200)]
+    made = {"id": [f"c{i}" for i in range(200)], column: [values[i * 11 % 13 % len(values)] for i in range(200)], "left": left}
+    pl.DataFrame(made).write_csv(tmp_path / "plain.csv")
+    _infer(run, "plain.csv")
+    text = (tmp_path / "s.yaml").read_text(encoding="utf-8")
+    described = Schema.from_yaml(text)
+    assert described.actions == ()
+    example = text[text.index("# What the desk may offer") :].splitlines()[1:]
+    (action,) = yaml.safe_load("\n".join(line.removeprefix("# ") for line in example))["actions"]
+    assert action == {"name": "an_offer", "label": label, **change, "cost": 50}
+    if "COLUMN" not in str(change):  # taken out of its comment, it works
+        uncommented = text.replace("\n".join(example), "\n".join(line.removeprefix("# ") for line in example))
+        assert [one.label for one in Schema.from_yaml(uncommented).actions] == [label]

@@ -60,6 +60,7 @@ def test_telco_is_described_at_the_first_try(real_table: Callable[[str], Path]) 
     assert (senior.kind, [level.shown for level in senior.levels]) == ("flag", ["No", "Yes"])
     tenure = schema.feature("tenure")
     assert (tenure.unit, tenure.whole, tenure.range, tenure.at_least, tenure.editable) == ("month", True, (0, 72), 0, False)
+    assert [(feature.name, feature.clock) for feature in schema.features if feature.clock] == [("tenure", "month")]
     assert [level.value for level in schema.feature("Contract").levels] == ["Month-to-month", "One year", "Two year"]
     assert schema.money is not None
     assert schema.money.column == "MonthlyCharges"
@@ -237,6 +238,22 @@ def test_types_of_other_files_mean_the_same() -> None:
     text = _base(flag=["1", "0"] * (ROWS // 2), kind=["a", "b", "c", "d"] * (ROWS // 4), n=[str(i % 30) for i in range(ROWS)])
     native = text.with_columns(pl.col("flag").cast(pl.Int64), pl.col("n").cast(pl.Int64), pl.col("kind").cast(pl.Categorical))
     assert infer(native, key="id", target="left").schema == infer(text, key="id", target="left").schema
+
+
+def test_what_grows_by_itself_has_a_clock_and_the_decision_is_shown() -> None:
+    rng = np.random.default_rng(103)
+    months, age, price = rng.integers(1, 60, ROWS), rng.integers(18, 90, ROWS), np.round(rng.uniform(10, 90, ROWS), 2)
+    more = {
+        "Months_on_book": months,
+        "Age": age,
+        "Months_Inactive_12_mon": rng.integers(0, 12, ROWS),
+        "price": price,
+        "Months_of_tenure_at_price": months * price,
+    }
+    draft = _draft(**more)
+    assert {f.name: f.clock for f in draft.schema.features if f.clock} == {"Months_on_book": "month", "Age": "year"}
+    assert "clock: grows by one each month (its name and unit; " in _said(draft, "Months_on_book")
+    assert draft.schema.feature("Months_of_tenure_at_price").formula == "Months_on_book * price"  # it follows the clock instead
 
 
 def test_decisions_are_the_same_every_time_and_in_the_tables_order() -> None:

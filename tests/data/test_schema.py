@@ -87,6 +87,12 @@ def _yaml(**changes: str) -> str:
         (_yaml(features="[{name: a, kind: number, label: A, colour: red}]"), "colour"),
         (_yaml(features="[{name: __a__, kind: number, label: A}]"), "double underscores"),
         (_yaml(features="[{name: a, kind: number, label: A, formula: a + 1}]"), "needs its own result"),
+        (_yaml(features="[{name: a, kind: flag, label: A, levels: [{value: x}, {value: y}], clock: day}]"), "this is a flag"),
+        (_yaml(features="[{name: a, kind: number, label: A, clock: hour}]"), "feature 'a', clock: must be"),
+        (
+            _yaml(features="[{name: a, kind: number, label: A, clock: day, formula: b + 1}, {name: b, kind: number, label: B}]"),
+            "either grows by itself (clock) or follows from others",
+        ),
         (_yaml(features="[{name: a, kind: number, label: A, formula: c + 1}]"), "uses 'c', which is no number"),
         (_yaml(features="[{name: a, kind: number, label: A, formula: 'import os'}]"), "cannot be read"),
         (

@@ -13,11 +13,20 @@ from hypothesis import strategies as st
 
 from churn.data.infer import infer
 from churn.data.quality import conform
-from churn.data.schema import Feature, Level, Rule, Schema, Target
+from churn.data.schema import Feature, Level, Rule, Schema, Snapshot, Target
 from churn.data.source import read_table
 from churn.errors import DataError, SchemaError
 from churn.understand.evidence import Evidence
-from churn.understand.what_if import Edited, Scenario, cascade_sentences, choices, edit
+from churn.understand.what_if import (
+    ALWAYS,
+    FROM_NOW_ON,
+    Edited,
+    Scenario,
+    cascade_sentences,
+    choices,
+    edit,
+    one_horizon_later,
+)
 
 NONE = "No internet service"
 
@@ -283,3 +292,133 @@ def test_the_kind_of_edit_is_part_of_a_step() -> None:
     assert action.reset().undo().since == "from now on"
     assert fields.to(fields.changes, since="from now on").edits == fields.edits
     assert len(fields.to(fields.changes, since="from now on").past) == len(fields.past) + 1
+
+
+# -- from now on -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def clocked(schema: Schema) -> Schema:
+    """The same table, whose tenure grows by a month each month; the model looks a quarter ahead."""
+    tenure = schema.feature("tenure").model_copy(update={"clock": "month"})
+    return _with(schema, features=(tenure, *schema.features[1:]), horizon="quarter")
+
+
+def test_doing_nothing_for_one_horizon(customer: dict[str, Any], clocked: Schema) -> None:
+    later = one_horizon_later({**customer, "tenure": 10.0, "Total": 750.0}, clocked)
+    assert later == {**customer, "tenure": 13.0, "Total": pytest.approx(750 + 3 * 73.65)}
+
+
+def test_from_now_on_keeps_the_history_and_always_rewrites_it(customer: dict[str, Any], clocked: Schema) -> None:
+    row = {**customer, "tenure": 10.0, "Total": 750.0}
+    now = edit(row, {"Monthly": 50.0}, clocked, since=FROM_NOW_ON)
+    assert now.since == FROM_NOW_ON
+    assert now.before == one_horizon_later(row, clocked)
+    assert (now.row["tenure"], now.row["Monthly"]) == (13.0, 50.0)
+    assert now.row["Total"] == pytest.approx(750 + 3 * 50)  # what was charged stays charged
+    assert now.changed == {"Monthly", "Total"}  # against doing nothing, not against today
+    (change,) = now.cascade
+    assert (change.feature, change.cause, change.before) == ("Total", "formula", pytest.approx(750 + 3 * 73.65))
+    always = edit(row, {"Monthly": 50.0}, clocked, since=ALWAYS)
+    assert always.row["tenure"] == 10.0
+    assert always.row["Total"] == pytest.approx(750 - 10 * 23.65)
+
+
+def test_from_now_on_recomputes_what_has_no_clock(customer: dict[str, Any], clocked: Schema) -> None:
+    half = Feature(name="Half", kind="number", label="Half the charge", formula="Monthly / 2")
+    average = Feature(name="Average", kind="number", label="Charged a month", unit="money", formula="Total / tenure")
+    more = _with(clocked, features=(*clocked.features, half, average))
+    row = {**customer, "tenure": 10.0, "Total": 750.0, "Half": 36.825, "Average": 75.0}
+    now = edit(row, {"Monthly": 50.0}, more, since=FROM_NOW_ON)
+    assert now.row["Half"] == 25.0
+    assert now.row["Average"] == pytest.approx(900 / 13)  # through a column with a clock, exactly as it was computed before
+    assert edit(row, {}, more, since=FROM_NOW_ON).changed == frozenset()
+
+
+def test_from_now_on_the_rules_hold(customer: dict[str, Any], clocked: Schema, known: Evidence | None) -> None:
+    edited = edit(customer, {"Internet": "No"}, clocked, known, since=FROM_NOW_ON)
+    assert edited.row["TechSupport"] == edited.row["OnlineSecurity"] == NONE
+    assert cascade_sentences(edited, clocked) == ("No internet also removes: Online security and Tech support",)
+
+
+def test_from_now_on_with_what_is_not_known(customer: dict[str, Any], clocked: Schema) -> None:
+    new = edit({**customer, "tenure": 0.0, "Total": None}, {}, clocked, since=FROM_NOW_ON)
+    assert (new.row["tenure"], new.row["Total"]) == (3.0, pytest.approx(3 * 73.65))  # no history yet, so it begins
+    unknown = edit({**customer, "tenure": None}, {"Monthly": 50.0}, clocked, since=FROM_NOW_ON)
+    assert (unknown.row["tenure"], unknown.row["Total"]) == (None, 80.0)
+
+
+@pytest.mark.parametrize(
+    ("parts", "months"),
+    [
+        ({"horizon": "month"}, 1.0),
+        ({"horizon": ""}, 1.0),  # nothing is said: a month
+        ({"horizon": "year"}, 12.0),
+        ({"snapshot": Snapshot(column="day", horizon_days=90)}, 3.0),
+        ({"snapshot": Snapshot(column="day", horizon_days=10)}, 0.0),  # not yet a whole month
+    ],
+)
+def test_how_far_a_clock_goes(customer: dict[str, Any], clocked: Schema, parts: dict[str, Any], months: float) -> None:
+    assert one_horizon_later(customer, _with(clocked, **parts))["tenure"] == 1.0 + months
+
+
+def test_clocks_stop_at_what_can_be_and_need_not_be_whole(customer: dict[str, Any], clocked: Schema) -> None:
+    years = Feature(name="years", kind="number", label="Years", unit="year", clock="year", at_most=5.1)
+    schema = _with(clocked, features=(*clocked.features, years))
+    assert one_horizon_later({**customer, "years": 4.0}, schema)["years"] == 4.25
+    assert one_horizon_later({**customer, "years": 5.0}, schema)["years"] == 5.1
+
+
+@settings(deadline=None)
+@given(place=st.integers(0, 1999), changes=EDITS)
+def test_laws_from_now_on(place: int, changes: dict[str, Any], reference: pl.DataFrame, clocked: Schema) -> None:
+    row = reference.row(place, named=True)
+    edited = edit(row, changes, clocked, since=FROM_NOW_ON)
+    nothing = one_horizon_later(row, clocked)
+    assert edited.before == nothing
+    assert edited.changed <= set(edited.asked) | {c.feature for c in edited.cascade}
+    # of the history nothing is lost: only the three months to come are charged anew
+    assert edited.row["Total"] - row["Total"] == pytest.approx(3 * edited.row["Monthly"], abs=1e-6)
+    assert edit(row, {}, clocked, since=FROM_NOW_ON).row == nothing
+
+
+# -- as far as it goes -------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def bank() -> Schema:
+    """A credit limit, what of it is used, and what is open: never below nothing."""
+    money = {"kind": "number", "unit": "money", "editable": True}
+    return Schema(
+        key="id",
+        target=Target(column="left", positive="Yes"),
+        features=(
+            Feature(name="limit", label="Credit limit", range=(1000, 30_000), **money),
+            Feature(name="used", label="Balance", range=(0, 3000), whole=True, **money),
+            Feature(name="open", label="Open to buy", range=(0, 30_000), formula="limit - used", **money),
+        ),
+    )
+
+
+def test_an_edit_stops_where_what_follows_would_be_impossible(bank: Schema) -> None:
+    row = {"limit": 5000.0, "used": 2500.0, "open": 2500.0}
+    edited = edit(row, {"limit": 1000.0}, bank)
+    assert edited.row == {"limit": 2500.0, "used": 2500.0, "open": 0.0}
+    assert edited.asked == {"limit": 2500.0}
+    assert [(c.feature, c.before, c.cause) for c in edited.cascade] == [("limit", 1000.0, "limit"), ("open", 2500.0, "formula")]
+    assert cascade_sentences(edited, bank)[0] == "Credit limit stops at $2,500, as far as Open to buy allows"
+    assert edit(row, {"limit": 2500.0}, bank).row["open"] == 0  # what is possible is done to the cent
+
+
+def test_whole_numbers_stop_at_whole_numbers(bank: Schema) -> None:
+    row = {"limit": 1000.5, "used": 10.0, "open": 990.5}
+    assert edit(row, {"used": 3000.0}, bank).row["used"] == 1000.0
+
+
+def test_two_edits_stop_together_and_a_row_that_is_beyond_may_stay_there(bank: Schema) -> None:
+    row = {"limit": 5000.0, "used": 0.0, "open": 5000.0}
+    both = edit(row, {"limit": 1000.0, "used": 3000.0}, bank).row
+    assert both["open"] == both["limit"] - both["used"] >= 0
+    overdrawn = {"limit": 1500.0, "used": 2000.0, "open": -500.0}
+    assert edit(overdrawn, {"used": 1900.0}, bank).row["open"] == -400.0
+    assert edit(overdrawn, {"used": 2500.0}, bank).asked == {}  # nor any further
