@@ -119,7 +119,7 @@ def what_would_have_to_change(
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """Edits of one field, or of two that only make sense together, with all that follows from them: `effect`."""
+    """Edits of one field, or of some that have to be seen together, with all that follows from them: `effect`."""
 
     changes: Mapping[str, str | float]
     distance: float
@@ -208,6 +208,15 @@ class _Search:
                     if pair is not None:
                         yield pair
 
+    def _opened_twice(self, pairs: Sequence[_Candidate]) -> Iterator[_Candidate]:
+        """Three edits of which the first makes both others possible."""
+        for one, other in combinations(pairs, 2):
+            shared = one.changes.keys() & other.changes.keys()
+            if len(shared) == 1 and all(same(one.changes[name], other.changes[name]) for name in shared):
+                triple = self._candidate({**one.changes, **other.changes})
+                if triple is not None:
+                    yield triple
+
     # -- looking ------------------------------------------------------------------------------------------------------------
 
     def look(self, size: int, most_answers: int) -> None:
@@ -258,6 +267,7 @@ class _Search:
             found += [(pair,) for pair in pairs]
         else:
             found += [(pair, single) for pair in pairs for single in singles if not pair.changes.keys() & single.changes.keys()]
+            found += [(triple,) for triple in self._opened_twice(pairs)]
         return [chosen for chosen in found if fresh(chosen)] if taken else found
 
     def _clashing(self, singles: Sequence[_Candidate]) -> dict[tuple[int, int], _Candidate | None]:
