@@ -73,6 +73,7 @@ TEMPLATES = {
     "cascade removes": "{cause} also removes: {labels}",
     "becomes": "{label} to {value}",
     "recomputed": "{label} becomes {value}",
+    "days": "{count} days",
     "column gone": "a column that there is no more",
     "too few": "Too few customers ({count}) to say; shown from {least}.",
     # two kinds of edit, assumptions, actions, what would have to change
@@ -99,8 +100,8 @@ TEMPLATES = {
     "action collide": "both set {label}",
     "action not possible": "is not possible for this customer",
     "action unknown": "{label} is not known",
-    "action range": "{label} would be {value}, beyond what has been seen",
     "action unseen": "{label} cannot be {value}",
+    "action range": "{label} would be {value}, beyond what has been seen",
     "actions none": "None of the actions defined can be taken by this customer.",
     "no actions": "No actions are defined. Add some under `actions` in the schema.",
     "change to": "{label}: {before} → {after}",
@@ -112,9 +113,43 @@ TEMPLATES = {
     "unlike left out": "{count} more would reach it, but no real customer looks like them.",
     "fields": "{count} fields",
     "one field": "one field",
+    # a scenario on paper
+    "simulated": "Simulated data",
+    "note title": "{who}: {risk} risk of leaving with these changes, {change}",
+    "note risk": "Risk before the changes {before}, after them {after}.",
+    "note changed": "What is changed",
+    "note waterfall": "From a typical customer to this one, as edited",
+    "note reasons": "Reasons",
+    "note fact": "Fact",
+    "note value": "Value",
+    "note before": "Before",
+    "note after": "After",
+    "note points": "Points",
+    "note origin": "Model {model}, customers scored {scored}, printed {printed}.",
+    # what matters over a whole base
+    "other column": "{count} other column",
+    "other columns": "{count} other columns",
+    "alt influence": "Dots: points by {label}; on average from {low} at {low_at} to {high} at {high_at}.",
+    "alt influence empty": "Dots: points by {label}; nothing to show.",
+    "alt kept": "Dots: the share that left by {label}, against the risk foreseen; {found}.",
+    "alt swarm": "Dots: points of {customers} customers for {count} columns; {first} spreads widest.",
+    "alt gap": "Waterfall: from {left} for {left_name} to {right} for {right_name} by {count} columns; {most} {points}.",
+    "mean risk of": "{name}, on average",
     # groups
     "lead raises": "Raised by {label} ({share})",
     "lead lowers": "Lowered by {label} ({share})",
+    # scoring a file
+    "column customer number": "Customer number",
+    "column outcome": "Outcome",
+    "column snapshot date": "Date",
+    "column revenue": "Revenue",
+    "column missing": "is not in the file",
+    "report column": "Column",
+    "report file": "In the file",
+    "report row": "Row",
+    "report value": "Value",
+    "report rule": "What is wrong",
+    "report fix": "Would become",
     # charts, for those who do not see them
     "alt waterfall": "Waterfall: points of risk for {count} facts, from {typical} to {risk}; {most} {points}.",
     "alt waterfall flat": "Waterfall: from {typical} to {risk}; no fact changes the risk.",
@@ -136,6 +171,21 @@ TEMPLATES = {
     "by chance": "by chance",
     "promised kept": "promise kept",
     "promised": "promised {promised}, left {left} of {rows}",
+    "alt curve": (
+        "Risk by {label}, {count} values: {here} as it stands; lowest {low} at {low_at}, highest {high} at {high_at}; "
+        "{unlike} values resemble no real customer."
+    ),
+    "alt risk map": (
+        "Heat map: risk by {rows} and {columns}, {count} combinations: {here} as it stands, from {low} to {high}; "
+        "{unlike} combinations resemble no real customer."
+    ),
+    "alt past risk": (
+        "Line: risk over {count} scorings, from {first} on {first_day} to {last} on {last_day}; changes of model: {changes}."
+    ),
+    "curve here": "This customer: {risk}",
+    "curve level here": "{value} · this customer",
+    "curve level alone": "{value} · nobody like this",
+    "model from here": "model {model} from here",
     "alt line": "Line: {what}, {count} values from {first} to {last}; highest {highest}.",
 }
 

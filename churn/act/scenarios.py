@@ -159,6 +159,15 @@ def suggested_name(edited: Edited, schema: Schema) -> str:
     return told if len(told) <= _NAME else f"{told[: _NAME - 1].rstrip(' ,')}…"
 
 
+def kind_in_words(since: Since, schema: Schema) -> tuple[str, str]:
+    """Which kind of edit it is, by name and in a sentence: `From now on`, `The risk in a month if it changes now, …`."""
+    if since == ALWAYS:
+        return words.say("edit always"), words.say("edit always means")
+    days = round(schema.horizon_days)
+    horizon = f"a {schema.horizon}" if schema.horizon and schema.snapshot is None else words.say("days", count=words.count(days))
+    return words.say("edit from now on"), words.say("edit from now on means", horizon=horizon)
+
+
 # -- inside --------------------------------------------------------------------
 
 

@@ -17,6 +17,14 @@ from churn import words
 
 RAISES, LOWERS, NEUTRAL, MONEY, QUIET, INK = (f"#00000{i}" for i in range(1, 7))
 RISK = tuple(f"#{i:06d}" for i in range(11, 21))  # ten steps, low to high
+# What a printed page takes for them: the light theme's, as in `.streamlit/config.toml`.
+ON_PAPER = dict(
+    zip(
+        (RAISES, LOWERS, NEUTRAL, MONEY, QUIET, INK),
+        ("#C8501E", "#2A78BC", "#7C8896", "#0A5A64", "#B9C3CF", "#0F1722"),
+        strict=True,
+    )
+)
 CLEAR = "rgba(0,0,0,0)"
 TRACK = "rgba(124,136,150,0.15)"  # neutral, thinned: the track under a bar, on light and dark alike
 

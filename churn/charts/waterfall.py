@@ -29,12 +29,14 @@ class _Row:
     features: tuple[str, ...] = ()
 
 
-def waterfall(result: Waterfall) -> Chart:
+def waterfall(result: Waterfall, ends: tuple[str, str] | None = None) -> Chart:
     """Draw the steps on a fixed axis of 0–100%, so that an edit moves bars and not the axis.
+
+    `ends`: what the first and the last bar are called, where they are not the typical customer's and this customer's.
 
     Facts left, points right, edited facts marked; every bar carries the names of its columns as `customdata`.
     """
-    rows = _rows(result)
+    rows = _rows(result, ends)
     tops = [0.0]
     for row in rows:
         tops.append(tops[-1] + max(_BAR, theme.LINE * len(row.lines)) + _GAP)
@@ -82,7 +84,7 @@ def waterfall(result: Waterfall) -> Chart:
         xaxis=theme.axis(0, 1, tickvals=list(marks), ticktext=[f"{mark:.0%}" for mark in marks]),
         yaxis=theme.axis(tops[-1], 0, tickvals=middles, ticktext=["<br>".join(row.lines) for row in rows], ticklabelstandoff=6),
     )
-    return Chart(figure, _alt(result), height)
+    return Chart(figure, _alt(result, ends), height)
 
 
 def _right(rows: list[_Row]) -> float:
@@ -91,8 +93,9 @@ def _right(rows: list[_Row]) -> float:
     return max(theme.width("100%", bold=True), *beyond)
 
 
-def _rows(result: Waterfall) -> list[_Row]:
-    rows = [_total(words.say("typical customer"), result.typical, theme.NEUTRAL, bold=False)]
+def _rows(result: Waterfall, ends: tuple[str, str] | None) -> list[_Row]:
+    first = ends[0] if ends else words.say("typical customer")
+    rows = [_total(first, result.typical, theme.NEUTRAL, bold=False)]
     at = result.typical
     for step in result.steps:
         lines, room = _label(step)
@@ -100,7 +103,7 @@ def _rows(result: Waterfall) -> list[_Row]:
         figure = words.points(step.printed / 100, unit=False)
         rows.append(_Row(lines, room, at, at + step.points, colour, figure, step.features))
         at += step.points
-    this = words.say("this customer edited" if result.edited else "this customer")
+    this = ends[1] if ends else words.say("this customer edited" if result.edited else "this customer")
     return [*rows, _total(this, result.risk, theme.INK, bold=True)]
 
 
@@ -125,7 +128,7 @@ def _label(step: Step) -> tuple[tuple[str, ...], float]:
     return (*(theme.text(line) for line in names), *(theme.text(line, bold=True) for line in values)), room
 
 
-def _alt(result: Waterfall) -> str:
+def _alt(result: Waterfall, names: tuple[str, str] | None) -> str:
     own = [step for step in result.steps if step.printed]
     ends = {"typical": words.percent(result.typical), "risk": words.percent(result.risk)}
     if not own:
@@ -133,4 +136,7 @@ def _alt(result: Waterfall) -> str:
     largest = max(own, key=lambda step: abs(step.points))
     fact = words.say("fact", label=largest.label, value=largest.value) if largest.value else largest.label
     facts = sum(len(step.features) for step in result.steps)
+    if names:
+        told = {"left": ends["typical"], "right": ends["risk"], "left_name": names[0], "right_name": names[1], "most": fact}
+        return words.say("alt gap", **told, count=words.count(facts), points=words.points(largest.printed / 100))
     return words.say("alt waterfall", count=words.count(facts), **ends, most=fact, points=words.points(largest.printed / 100))

@@ -19,7 +19,7 @@ from churn.model.risk_model import RiskModel
 from churn.understand.evidence import Evidence
 from churn.understand.what_if import Value, choices, edit, same, table_of
 
-_MOST, _MOST_EACH = 61, 11  # values along one column; along each of two
+_MOST, _MOST_EACH = 61, 8  # values along one column; along each of two
 _SLOW = 3  # times fewer numbers for a model that takes long
 
 

@@ -56,6 +56,7 @@ class Evidence:
         self.schema = schema
         self._reference = reference.select(schema.names)
         self._known_reserved: dict[tuple[int, str], bool] = {}
+        self._known_values: dict[str, Floats] = {}
         self._known_together: dict[tuple[int, int], tuple[npt.NDArray[np.int64], ...]] = {}
 
     # -- rules ----------------------------------------------------------------
@@ -90,7 +91,7 @@ class Evidence:
     def limits(self, feature: Feature) -> tuple[float, float]:
         """The lowest and highest value an edit of a number may have: within what has been seen, and within what there can be."""
         known = self._known(feature.name)
-        seen = (float(known.min()), float(known.max())) if len(known) else (-math.inf, math.inf)
+        seen = (float(known[0]), float(known[-1])) if len(known) else (-math.inf, math.inf)
         low, high = feature.range or seen
         low = low if feature.at_least is None else max(low, feature.at_least)
         return low, high if feature.at_most is None else min(high, feature.at_most)
@@ -132,8 +133,9 @@ class Evidence:
         return tuple(float(f"{value:.12g}") for value in (low, *inner, high))
 
     def _known(self, name: str) -> Floats:
-        known: Floats = self._reference[name].drop_nulls().cast(pl.Float64).to_numpy()
-        return known
+        if name not in self._known_values:
+            self._known_values[name] = self._reference[name].drop_nulls().cast(pl.Float64).sort().to_numpy()
+        return self._known_values[name]
 
     # -- support --------------------------------------------------------------
 

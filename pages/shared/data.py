@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from streamlit import config
 
 from churn.base.contact import Contact, contact_of
 from churn.base.groups import BAND, Filter
+from churn.base.records import Records
 from churn.base.snapshot import BandTotal, Customer, Order, OutOfFold, Snapshot, Totals
 from churn.data.schema import Schema
 from churn.errors import BundleRejected, ChurnError, NoChampion, NotInStore, StoreUnavailable
@@ -37,7 +38,7 @@ from churn.settings import Settings
 from churn.understand.account import Account, Typical, account
 from churn.understand.evidence import Evidence, Support
 from churn.understand.movers import Movers, movers
-from churn.understand.what_if import Edited, edit
+from churn.understand.what_if import ALWAYS, FROM_NOW_ON, Edited, Since, edit
 
 HOME = Path(__file__).resolve().parents[2]
 _MOST_ANSWERS = 256
@@ -126,10 +127,15 @@ class Pair:
         """What real customers are like, from the model's reference sample."""
         return Evidence(self.bundle.reference, self.schema)
 
-    def edited(self, customer: Customer, changes: Mapping[str, str | float]) -> Edited:
-        """A customer with edits and what follows from them; edits that another model's schema allowed are left out."""
-        known = {name: value for name, value in changes.items() if name in self.schema and self.schema.feature(name).editable}
-        return edit(customer.row, known, self.schema, self.evidence)
+    def edited(self, customer: Customer, changes: Mapping[str, str | float], since: Since = ALWAYS) -> Edited:
+        """A customer with edits and what follows from them; edits that another model's schema allowed are left out.
+
+        From now on, an action may have set what no field offers.
+        """
+        action = since == FROM_NOW_ON
+        features = {name: self.schema.feature(name) for name in changes if name in self.schema}
+        known = {name: changes[name] for name, feature in features.items() if feature.editable or action}
+        return edit(customer.row, known, self.schema, self.evidence, since=since, action=action)
 
     def support(self, edited: Edited) -> Support:
         """Whether any real customer resembles the edited one."""
@@ -137,7 +143,13 @@ class Pair:
 
     def account(self, customer: Customer, edited: Edited | None = None) -> Account:
         """A customer's risk in words, as it is or as edited. Scored by the model on the spot, logged nowhere."""
-        row = edited.row if edited else customer.row
+        return self._account(edited.row, edited.changed) if edited else self._account(customer.row, ())
+
+    def account_before(self, edited: Edited) -> Account:
+        """What an edit is to be compared with: the customer as it is, or, from now on, one horizon later with nothing done."""
+        return self._account(edited.before, ())
+
+    def _account(self, row: Mapping[str, Any], changed: Collection[str]) -> Account:
         explained = self.bundle.model.explain_row(row)
         return account(
             row,
@@ -146,7 +158,7 @@ class Pair:
             typical_risk=self.bundle.model.typical_risk,
             schema=self.schema,
             typical=self.typical,
-            edited=edited.changed if edited else (),
+            edited=changed,
         )
 
     def contact(self, customer: Customer) -> Contact | None:
@@ -237,6 +249,7 @@ class Desk:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.visitor = _visitor(settings)
+        self.records = Records(settings)  # opened, and made, when somebody keeps something
         self.pair: Pair | None = None
         self.failure: Failure | None = None
         self.unscored: Pointer | None = None  # a champion with which no customers have been scored yet

@@ -43,13 +43,13 @@ def _field(pair: Pair, edited: Edited, feature: Feature, levels: Sequence[str]) 
     """One editable column, by its kind; it shows the edited row, so that undo, reset and rules show in it too."""
     key = f"_edit {feature.name}"
     value, original = edited.row.get(feature.name), edited.before.get(feature.name)
-    options: dict[str, Any] = {"key": key, "on_change": _set, "args": (feature, key, original)}
+    options: dict[str, Any] = {"key": key, "on_change": _set, "args": (pair, feature, key, original)}
     if not feature.is_number:
         _choice(pair, feature, levels, value, options)
-    elif value is None or _limits(feature)[0] >= _limits(feature)[1]:
-        _number(feature, value, options)
+    elif value is not None and math.isfinite(span := _span(pair, feature)) and span > 0:
+        _slider(pair, feature, float(value), options)
     else:
-        _slider(feature, pair.schema.currency, float(value), options)
+        _number(pair, feature, value, options)
 
 
 def _choice(pair: Pair, feature: Feature, levels: Sequence[str], value: str | None, options: dict[str, Any]) -> None:
@@ -70,29 +70,26 @@ def _choice(pair: Pair, feature: Feature, levels: Sequence[str], value: str | No
         st.selectbox(label, levels, format_func=plain, disabled=fixed, **options)
 
 
-def _number(feature: Feature, value: float | None, options: dict[str, Any]) -> None:
+def _number(pair: Pair, feature: Feature, value: float | None, options: dict[str, Any]) -> None:
     """A number that is not known, or of which only one value has been seen: typed, for a slider has no empty place."""
-    low, high = _limits(feature)
+    low, high = pair.evidence.limits(feature)
     st.session_state[options["key"]] = value
     look: dict[str, Any] = {name: limit for name, limit in (("min_value", low), ("max_value", high)) if math.isfinite(limit)}
     look |= {"step": 1.0, "format": "%.0f"} if feature.whole else {}
     st.number_input(_label(feature), value=None, placeholder="not known", **look, **options)
 
 
-def _slider(feature: Feature, currency: str, value: float, options: dict[str, Any]) -> None:
+def _slider(pair: Pair, feature: Feature, value: float, options: dict[str, Any]) -> None:
     kind: Callable[[float], float] = int if feature.whole else float
-    low, high = _limits(feature)
+    low, high = pair.evidence.limits(feature)
     st.session_state[options["key"]] = kind(value)
-    low, high = min(low, value), max(high, value)
-    form = slider_format(feature, currency)
-    st.slider(_label(feature), kind(low), kind(high), step=kind(slider_step(low, high, feature.whole)), format=form, **options)
+    form, step = slider_format(feature, _span(pair, feature), pair.schema.currency), pair.evidence.step(feature)
+    st.slider(_label(feature), kind(min(low, value)), kind(max(high, value)), step=kind(step), format=form, **options)
 
 
-def _limits(feature: Feature) -> tuple[float, float]:
-    """The lowest and highest value an edit may have: within what has been seen, and within what there can be."""
-    low, high = feature.range or (-math.inf, math.inf)
-    low = low if feature.at_least is None else max(low, feature.at_least)
-    return low, high if feature.at_most is None else min(high, feature.at_most)
+def _span(pair: Pair, feature: Feature) -> float:
+    low, high = pair.evidence.limits(feature)
+    return high - low
 
 
 def _label(feature: Feature) -> str:
@@ -103,27 +100,15 @@ def _label(feature: Feature) -> str:
     return escape(f"{feature.label}, in {unit}")
 
 
-def slider_step(low: float, high: float, whole: bool) -> float:
-    """A round step (1, 2 or 5 × 10ⁿ) that leaves at least a hundred places between the lowest and the highest value.
-
-    >>> slider_step(18.25, 118.75, whole=False), slider_step(0, 72, whole=True), slider_step(0, 250_898, whole=False)
-    (1.0, 1.0, 2000.0)
-    """
-    power = 10.0 ** math.floor(math.log10((high - low) / 100))
-    step = max(digit * power for digit in (1, 2, 5) if digit * power <= (high - low) / 100 or digit == 1)
-    return max(step, 1.0) if whole else step
-
-
-def slider_format(feature: Feature, currency: str) -> str:
-    """How a slider prints its value (sprintf): `$%,.2f`."""
-    low, high = _limits(feature)
-    number = "%,d" if feature.whole or high - low >= 10_000 else "%,.2f"
+def slider_format(feature: Feature, span: float, currency: str) -> str:
+    """How a slider over so wide a range prints its value (sprintf): `$%,.2f`."""
+    number = "%,d" if feature.whole or span >= 10_000 else "%,.2f"
     if feature.unit == "money":
         return currency.replace("%", "%%") + number
     return f"{number}%%" if feature.unit == "percent" else number
 
 
-def _set(feature: Feature, key: str, original: Any) -> None:
+def _set(pair: Pair, feature: Feature, key: str, original: Any) -> None:
     """A callback: the edit becomes a step of the scenario, which undo can take back.
 
     A slider also spans the customer's own value where that lies outside what has been seen; what is between is brought back in.
@@ -134,6 +119,6 @@ def _set(feature: Feature, key: str, original: Any) -> None:
     if not feature.is_number:
         state.keep(state.scenario().set(feature.name, str(value), original))
         return
-    low, high = _limits(feature)
+    low, high = pair.evidence.limits(feature)
     number = float(value) if value == original else min(max(float(value), low), high)
     state.keep(state.scenario().set(feature.name, number, original))

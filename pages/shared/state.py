@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
+from churn.act.scenarios import Kept
 from churn.base.snapshot import Order
 from churn.understand.what_if import Scenario
 
@@ -21,6 +22,8 @@ _ORDER = "_order"
 _PAGE, _ENTERED = "_page", "_page_entered"
 _VIEW, _WRITTEN = "_view", "_view_written"
 _SCENARIO = "_scenario"
+_LINKED = "_linked"
+_DELETED = "_deleted"
 _MODEL_SEEN = "_model_seen"
 _NEW_MODEL = "_new_model"
 _ANNOUNCED = timedelta(minutes=10)
@@ -49,6 +52,30 @@ def keep(scenario: Scenario) -> None:
     st.session_state[_SCENARIO] = scenario
 
 
+def linked() -> Kept | None:
+    """The kept scenario that is open: its customer is, with its edits or with what became of them since."""
+    found: Kept | None = st.session_state.get(_LINKED)
+    return found if found is not None and found.customer == customer() else None
+
+
+def link(kept: Kept | None, scenario: Scenario | None = None) -> None:
+    """Open a kept scenario: its customer, with these edits; None lets go of the one that is open."""
+    if kept is not None and scenario is not None:
+        open_customer(kept.customer)
+        keep(scenario)
+    st.session_state[_LINKED] = kept
+
+
+def deleted() -> Kept | None:
+    """The scenario that was deleted last, of the customer that is open: it can be brought back."""
+    found: Kept | None = st.session_state.get(_DELETED)
+    return found if found is not None and found.customer == customer() else None
+
+
+def delete(kept: Kept | None) -> None:
+    st.session_state[_DELETED] = kept
+
+
 def order() -> Order:
     """How lists of customers are ordered."""
     return RISK if st.session_state.get(_ORDER) == RISK else REVENUE
@@ -74,26 +101,26 @@ def entered() -> bool:
 View = Mapping[str, tuple[str, ...]]
 
 
-def view() -> View:
-    """What somebody picked on Cohorts, as the address names it: key → values."""
-    found: View = st.session_state.get(_VIEW, {})
+def view(page: str = "") -> View:
+    """What somebody picked on a page, on Cohorts unless it is named, as the address names it: key → values."""
+    found: View = st.session_state.get(_VIEW + page, {})
     return found
 
 
-def look(view: View) -> None:
+def look(view: View, page: str = "") -> None:
     """Pick; what has no values is not picked."""
-    st.session_state[_VIEW] = {key: values for key, values in view.items() if values}
+    st.session_state[_VIEW + page] = {key: values for key, values in view.items() if values}
 
 
-def written() -> View:
+def written(page: str = "") -> View:
     """The view that was put in the address last."""
-    found: View = st.session_state.get(_WRITTEN, {})
+    found: View = st.session_state.get(_WRITTEN + page, {})
     return found
 
 
-def write() -> None:
+def write(page: str = "") -> None:
     """The address now names what is picked."""
-    st.session_state[_WRITTEN] = view()
+    st.session_state[_WRITTEN + page] = view(page)
 
 
 def model_changed(version: str) -> bool:
