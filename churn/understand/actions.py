@@ -16,7 +16,7 @@ For a page::
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -108,8 +108,12 @@ def rank_actions(
     if not schema.actions:
         risk = float(model.score(table_of([one_horizon_later(row, schema, evidence)], schema)).risk[0])
         return Ranking((), (), risk, None, words.say("no actions"))
-    tried, left_out = _bundles(row, schema, evidence)
     before = one_horizon_later(row, schema, evidence)
+
+    def take(changes: Mapping[str, Value]) -> Edited:
+        return edit(row, changes, schema, evidence, since=FROM_NOW_ON, action=True, nothing_done=before)
+
+    tried, left_out = _bundles(row, schema, take)
     risks = model.score(table_of([before, *(edited.row for _, edited in tried)], schema)).risk
     nothing_done = float(risks[0])
     worth = customer_value(money, schema, assumptions)
@@ -145,7 +149,7 @@ def _label(actions: Sequence[Action]) -> str:
 
 
 def _bundles(
-    row: Mapping[str, Any], schema: Schema, evidence: Evidence
+    row: Mapping[str, Any], schema: Schema, take: Callable[[Mapping[str, Value]], Edited]
 ) -> tuple[list[tuple[tuple[Action, ...], Edited]], list[LeftOut]]:
     """Every bundle of one and two that can be taken and does something, with its row; and the others, with the reason."""
     tried: list[tuple[tuple[Action, ...], Edited]] = []
@@ -158,7 +162,7 @@ def _bundles(
             left_out.append(LeftOut((action.name,), action.label, changes))
             continue
         wanted[action.name] = changes
-        edited = edit(row, changes, schema, evidence, since=FROM_NOW_ON, action=True)
+        edited = take(changes)
         alone[action.name] = edited
         if edited.changed:
             tried.append(((action,), edited))
@@ -167,7 +171,7 @@ def _bundles(
             reason = words.say("action not possible") if asked else words.say("action same")
             left_out.append(LeftOut((action.name,), action.label, reason))
     for first, second in combinations((action for action in schema.actions if action.name in alone), 2):
-        found = _both(first, second, row, wanted, alone, schema, evidence)
+        found = _both(first, second, wanted, alone, schema, take)
         if isinstance(found, str):
             left_out.append(LeftOut((first.name, second.name), _label((first, second)), found))
         else:
@@ -201,18 +205,17 @@ def _changes(action: Action, row: Mapping[str, Any], schema: Schema) -> dict[str
 def _both(
     first: Action,
     second: Action,
-    row: Mapping[str, Any],
     wanted: Mapping[str, Mapping[str, Value]],
     alone: Mapping[str, Edited],
     schema: Schema,
-    evidence: Evidence,
+    take: Callable[[Mapping[str, Value]], Edited],
 ) -> Edited | str:
     """Two actions at once; or why they make no pair."""
     one, other = wanted[first.name], wanted[second.name]
     for name in one.keys() & other.keys():
         if not same(one[name], other[name]) or name in first.scale or name in second.scale:
             return words.say("action collide", label=schema.feature(name).label)
-    edited = edit(row, {**one, **other}, schema, evidence, since=FROM_NOW_ON, action=True)
+    edited = take({**one, **other})
     for mine, its, theirs in ((first, one, second), (second, other, first)):
         lost = [
             name for name, value in its.items() if same(alone[mine.name].row[name], value) and not same(edited.row[name], value)

@@ -153,15 +153,18 @@ class _Search:
         for feature in self.schema.features:
             if not feature.editable:
                 continue
+            known = set[str | float]()
             if feature.is_number:
                 values: Sequence[str | float] = self._numbers(feature, reference)
             else:
                 values = [level.value for level in choices(self.row, feature, self.schema, self.evidence)]
             for value in values:
-                if not same(value, self.row.get(feature.name)):
-                    candidate = self._candidate({feature.name: value})
-                    if candidate is not None:
-                        yield candidate
+                if same(value, self.row.get(feature.name)):
+                    continue
+                candidate = self._candidate({feature.name: value})
+                if candidate is not None and candidate.changes[feature.name] not in known:  # two may stop at the same number
+                    known.add(candidate.changes[feature.name])
+                    yield candidate
 
     def _numbers(self, feature: Feature, reference: pl.DataFrame) -> list[float]:
         """Quantiles of the reference within what may be asked for, whole where the column is."""

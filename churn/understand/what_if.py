@@ -12,7 +12,7 @@ The schema's rules are applied either way, and everything that changed besides i
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -30,7 +30,7 @@ Since = Literal["always", "from now on"]
 ALWAYS: Final = "always"
 FROM_NOW_ON: Final = "from now on"
 _HISTORY = 50  # steps an undo can go back
-_HALVINGS = 30  # of the way to a value that cannot be reached
+_HALVINGS = 20  # of the way to a value that cannot be reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ def edit(
     *,
     since: Since = ALWAYS,
     action: bool = False,
+    nothing_done: Mapping[str, Any] | None = None,
 ) -> Edited:
     """Apply edits to a row, then rules and formulas until nothing changes any more.
 
@@ -87,6 +88,7 @@ def edit(
     evidence: of the model's reference sample; without it, which level takes a freed one's place is a guess by name.
     since: had it always been so, or from now on.
     action: whether an action of the schema asks: it may set what the what-if does not offer.
+    nothing_done: for an edit from now on, what `one_horizon_later` gives for the row, where it is known already.
 
     Raises
     ------
@@ -98,11 +100,18 @@ def edit(
         for name, value in changes.items()
         if not same(value, row.get(name))
     }
-    edited = _edited_at_once(row, wanted, schema, evidence, since)
-    short = _within_reach(row, wanted, schema, evidence, since, edited)
+    before = row
+    if since == FROM_NOW_ON:
+        before = _later(row, {}, schema, evidence, {}) if nothing_done is None else nothing_done
+
+    def at_once(asked: Mapping[str, Value]) -> Edited:
+        return _edited_at_once(row, asked, schema, evidence, since, before)
+
+    edited = at_once(wanted)
+    short = _within_reach(row, wanted, schema, edited, at_once)
     if not short:
         return edited
-    edited = _edited_at_once(row, {**wanted, **short}, schema, evidence, since)
+    edited = at_once({**wanted, **short})
     stopped = [_stopped(name, wanted[name], edited.row[name], edited, schema) for name in short]
     order = {name: place for place, name in enumerate(schema.names)}
     return replace(edited, cascade=tuple(sorted((*edited.cascade, *stopped), key=lambda change: order[change.feature])))
@@ -161,15 +170,18 @@ def _is_none(change: Change, schema: Schema) -> bool:
 
 
 def _edited_at_once(
-    row: Mapping[str, Any], wanted: Mapping[str, Value], schema: Schema, evidence: Evidence | None, since: Since
+    row: Mapping[str, Any],
+    wanted: Mapping[str, Value],
+    schema: Schema,
+    evidence: Evidence | None,
+    since: Since,
+    before: Mapping[str, Any],
 ) -> Edited:
     """The edit of checked values, wherever what follows from it ends up."""
     told: dict[str, Change] = {}
     kept = _with_history(schema) if since == FROM_NOW_ON else ()
     current = _settled({**row, **wanted}, row, wanted, schema, evidence, told, kept=kept)
-    before = dict(row)
     if since == FROM_NOW_ON:
-        before = _later(row, {}, schema, evidence, {})
         current = _later(current, wanted, schema, evidence, told)
     cascade = []
     for name in schema.names:
@@ -177,7 +189,7 @@ def _edited_at_once(
         if name in told and not same(was, current[name]):
             cascade.append(replace(told[name], before=was, after=current[name]))
     asked = {name: value for name, value in wanted.items() if not same(current[name], row.get(name))}
-    return Edited(before, current, asked, tuple(cascade), since)
+    return Edited(dict(before), current, asked, tuple(cascade), since)
 
 
 def _settled(
@@ -243,9 +255,8 @@ def _within_reach(
     row: Mapping[str, Any],
     wanted: Mapping[str, Value],
     schema: Schema,
-    evidence: Evidence | None,
-    since: Since,
     edited: Edited,
+    at_once: Callable[[Mapping[str, Value]], Edited],
 ) -> dict[str, Value]:
     """Edited numbers that have to stop on their way, and where; empty where all can go all the way.
 
@@ -267,8 +278,8 @@ def _within_reach(
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        tried = _edited_at_once(row, {**wanted, **at(middle)}, schema, evidence, since)
-        low, high = (low, middle) if _beyond(tried, schema) else (middle, high)
+        beyond = _beyond(at_once({**wanted, **at(middle)}), schema)
+        low, high = (low, middle) if beyond else (middle, high)
     return at(low)
 
 
@@ -362,12 +373,13 @@ def _apply_rules(current: dict[str, Any], before: Mapping[str, Any], schema: Sch
     for rule in schema.rules:
         if not rule.applies(current):
             continue
-        stood = rule.applies(dict(before))
         for name, value in rule.then.items():
             feature = schema.feature(name)
             wanted = float(value) if feature.is_number else str(value)
-            broken_before = stood and not same(before.get(name), wanted) and same(current.get(name), before.get(name))
-            if not same(current.get(name), wanted) and not broken_before:
+            if same(current.get(name), wanted):
+                continue
+            broken_before = same(current.get(name), before.get(name)) and rule.applies(before)
+            if not broken_before:
                 current[name] = wanted
                 told[name] = _told(name, "rule", rule, current, schema)
                 moved.add(name)
@@ -384,16 +396,13 @@ def _free(
 ) -> set[str]:
     moved = set()
     for rule in schema.rules:
-        if rule.applies(current):
-            continue
-        ended = rule.applies(dict(before))
         for name, value in rule.then.items():
             feature = schema.feature(name)
-            if not (ended or name in wanted):  # what the row broke before the edit stays
+            if not same(current.get(name), float(value) if feature.is_number else str(value)) or rule.applies(current):
                 continue
-            if not _reserved(rule, feature, schema, evidence):
+            if not (name in wanted or rule.applies(before)):  # what the row broke before the edit stays
                 continue
-            if same(current.get(name), float(value) if feature.is_number else str(value)):
+            if _reserved(rule, feature, schema, evidence):
                 instead = _instead(rule, feature, schema, evidence)
                 if not same(current[name], instead):
                     current[name] = instead
@@ -448,10 +457,12 @@ def _recompute(
 ) -> set[str]:
     moved = set()
     for feature in schema.features:
-        if not feature.formula or feature.name in untouched or any(rule.applies(current) for rule in _forward(schema, feature)):
+        if not feature.formula or feature.name in untouched:
             continue
         inputs = formula.columns(feature.formula)
         if all(same(current.get(name), before.get(name)) for name in inputs):
+            continue
+        if any(rule.applies(current) for rule in _forward(schema, feature)):
             continue
         then, now = (_evaluate(feature.formula, row) for row in (before, current))
         own = _as_number(before.get(feature.name))
@@ -499,6 +510,8 @@ def _as_number(value: Any) -> float:
 
 def same(a: Any, b: Any) -> bool:
     """Whether two values of a column are the same; missing, however it is spelt, is the same as missing."""
+    if isinstance(a, str) and isinstance(b, str):
+        return a == b
     if words.is_nothing(a) or words.is_nothing(b):
         return words.is_nothing(a) and words.is_nothing(b)
     if isinstance(a, (int, float)) and isinstance(b, (int, float)):
