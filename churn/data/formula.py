@@ -150,6 +150,23 @@ def check(text: str, levels: Mapping[str, Iterable[str] | None]) -> None:
             _refuse(text, at, f"{level!r} is no level of column {name!r}; {hint}")
 
 
+def renamed(text: str, names: Mapping[str, str]) -> str:
+    """A formula as people read it, with other names for its columns; not fit to be read again.
+
+    >>> renamed("tenure_m < 12 and `Credit Limit` > 0", {"tenure_m": "Tenure"})
+    'Tenure < 12 and Credit Limit > 0'
+    """
+    tokens = _tokens(text)
+    parts, at = [], 0
+    for token, following in pairwise(tokens):
+        if token.kind == "name" and not (following.value == "(" and token.value in _FUNCTIONS):
+            ticked = text[token.at] == "`"
+            end = token.at + (len(token.value.replace("`", "``")) + 2 if ticked else len(token.value))
+            parts += [text[at : token.at], names.get(token.value, token.value)]
+            at = end
+    return "".join([*parts, text[at:]])
+
+
 def quoted(name: str) -> str:
     """A column's name as a formula spells it, in backticks where it needs them."""
     plain = name.isidentifier() and name.isascii() and not keyword.iskeyword(name) and name not in _FUNCTIONS

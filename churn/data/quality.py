@@ -15,7 +15,7 @@ from typing import Any, Literal
 import polars as pl
 
 from churn.data import fixes, values
-from churn.data.formula import quoted
+from churn.data.formula import quoted, renamed
 from churn.data.schema import Feature, Rule, Schema
 from churn.errors import DataError
 
@@ -88,9 +88,12 @@ def conform(raw: pl.DataFrame, schema: Schema, *, target: bool = False, unique: 
     return table
 
 
-def check(raw: pl.DataFrame, schema: Schema, *, target: bool = False, unique: bool = True) -> Report:
-    """Every violation, errors and warnings, of a raw table; see `conform` for the parameters."""
-    _, found = _read(raw, schema, target=target, unique=unique, warn=True)
+def check(raw: pl.DataFrame, schema: Schema, *, target: bool = False, unique: bool = True, labels: bool = False) -> Report:
+    """Every violation, errors and warnings, of a raw table; see `conform` for the parameters.
+
+    labels: whether the rules speak of columns as people call them (`Violation.column` is the table's all the same).
+    """
+    _, found = _read(raw, schema, target=target, unique=unique, warn=True, labels=labels)
     found = _with_fixes(found, raw, schema)
     found.sort(key=lambda violation: violation.severity != "error")  # stable: column order within
     return Report(tuple(found), raw.height, sum(violation.fix is not None for violation in found))
@@ -133,7 +136,9 @@ def without_values(table: pl.DataFrame, usual: pl.DataFrame, schema: Schema) -> 
 # -- reading -------------------------------------------------------------------------------------------------------------
 
 
-def _read(raw: pl.DataFrame, schema: Schema, *, target: bool, unique: bool, warn: bool) -> tuple[pl.DataFrame, list[Violation]]:
+def _read(
+    raw: pl.DataFrame, schema: Schema, *, target: bool, unique: bool, warn: bool, labels: bool = False
+) -> tuple[pl.DataFrame, list[Violation]]:
     found: list[Violation] = []
     if raw.height == 0:
         found.append(Violation(schema.key, None, None, "has no rows"))
@@ -165,7 +170,7 @@ def _read(raw: pl.DataFrame, schema: Schema, *, target: bool, unique: bool, warn
         found.extend(_repeated(columns, schema))
     table = pl.DataFrame([column.alias(name) for name, column in columns.items()])
     if warn:
-        found.extend(_broken_rules(table, schema))
+        found.extend(_broken_rules(table, schema, labels))
     return table, found
 
 
@@ -320,7 +325,7 @@ def _target(column: pl.Series, schema: Schema, found: list[Violation]) -> pl.Ser
     return left
 
 
-def _broken_rules(table: pl.DataFrame, schema: Schema) -> Iterator[Violation]:
+def _broken_rules(table: pl.DataFrame, schema: Schema, labels: bool) -> Iterator[Violation]:
     """Rows where a rule of the schema says what a value must be, and it is another. What is not known breaks no rule."""
     for rule in schema.rules:
         if not {*rule.columns, *rule.then} <= set(table.columns):
@@ -334,12 +339,14 @@ def _broken_rules(table: pl.DataFrame, schema: Schema) -> Iterator[Violation]:
                 value = column[rows[0]]
                 shown = values.shown(value) if isinstance(value, float) else str(value)
                 must = values.shown(float(wanted)) if schema.feature(name).is_number else repr(str(wanted))
-                says = f"is expected to be {must} where {condition(rule, schema)}"
+                says = f"is expected to be {must} where {condition(rule, schema, labels=labels)}"
                 yield Violation(name, rows[0] + 1, shown, says, severity="warning", count=len(rows))
 
 
-def condition(rule: Rule, schema: Schema) -> str:
-    """When a rule applies, written as a formula: `InternetService = 'No'`."""
+def condition(rule: Rule, schema: Schema, *, labels: bool = False) -> str:
+    """When a rule applies, written as a formula: `InternetService = 'No'`; with `labels` `Internet service = 'No'`."""
+    if labels:
+        return renamed(condition(rule, schema), {feature.name: feature.label for feature in schema.features})
     if isinstance(rule.when, str):
         return rule.when
 

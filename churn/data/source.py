@@ -12,6 +12,7 @@ import datetime
 import io
 import logging
 import re
+import zipfile
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from churn.errors import SourceError
 from churn.settings import Settings
 
 _SQL = re.compile(r"^[A-Za-z][A-Za-z0-9_]*(\+[A-Za-z0-9_]+)?://")
+_UNPACKED = 1_000_000_000  # bytes
 _EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _NOT_A_TABLE = (
     (b"\x1f\x8b", "it is compressed (gzip); unpack it first"),
@@ -63,6 +65,60 @@ def read_table(source: str | Path, *, query: str | None = None, settings: Settin
         return _finished(_from_database(place, query), shown_url(place))
     path = Path(place.removeprefix("file://")).expanduser()
     return _finished(_from_bytes(_file(path), str(path), query), str(path))
+
+
+def parse_table(data: bytes, name: str, *, sheet: str | None = None, most_rows: int | None = None) -> pl.DataFrame:
+    """Read a table from the bytes of a file somebody sent, as `read_table` does from a path.
+
+    Parameters
+    ----------
+    name: the file's, for messages; what it is, its bytes say. sheet: of a workbook of several.
+    most_rows: a longer table is refused, a Parquet file and a workbook before they are unpacked.
+
+    Raises
+    ------
+    SourceError: as `read_table`, and for a table that is too long.
+    """
+    if data.startswith(b"PK\x03\x04"):
+        _refuse_bomb(data, name)
+    elif data.startswith(b"PAR1") and most_rows is not None:
+        try:
+            rows = int(pl.scan_parquet(io.BytesIO(data)).select(pl.len()).collect().item())
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise SourceError(f"{name} is no Parquet file, or a damaged one: {_first_line(error)}") from error
+        _refuse_long(rows, most_rows, name)
+    table = _finished(_from_bytes(data, name, sheet), name)
+    if most_rows is not None:
+        _refuse_long(table.height, most_rows, name)
+    return table
+
+
+def sheets(data: bytes) -> tuple[str, ...]:
+    """The names of a workbook's sheets; none where the bytes are no workbook that can be read."""
+    if not data.startswith(_EXCEL):
+        return ()
+    import fastexcel
+
+    try:
+        return tuple(fastexcel.read_excel(data).sheet_names)
+    except fastexcel.FastExcelError:
+        return ()
+
+
+def _refuse_long(rows: int, most: int, name: str) -> None:
+    if rows > most:
+        raise SourceError(f"{name} has {rows:,} rows; at most {most:,} are taken here")
+
+
+def _refuse_bomb(data: bytes, name: str) -> None:
+    """A workbook is a zip archive, and a small one can unpack to more than there is memory."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise SourceError(f"{name} is no workbook, or a damaged one: {_first_line(error)}") from error
+    if size > _UNPACKED:
+        raise SourceError(f"{name} unpacks to {size / 1e9:.1f} GB; at most {_UNPACKED / 1e9:.1f} GB are taken")
 
 
 def shown_url(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import uuid
 from collections import Counter
@@ -69,16 +70,27 @@ def write(frame: pl.DataFrame, path: Path) -> None:
     with disk(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            if kind == ".parquet":
-                frame.write_parquet(part)
-            elif kind == ".csv":
-                # every text is quoted, so that a semicolon in it does not start a cell where semicolons separate
-                harmless(frame).write_csv(part, quote_style="non_numeric", include_bom=True)
-            else:
-                _write_xlsx(frame, part)
+            _write(frame, kind, part)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def as_bytes(frame: pl.DataFrame, kind: str) -> bytes:
+    """The same file in memory; nothing touches the disk. `kind`: the ending, one of `KINDS`. Raises DataError as `write` does."""
+    file = io.BytesIO()
+    _write(frame, kind, file)
+    return file.getvalue()
+
+
+def _write(frame: pl.DataFrame, kind: str, to: Path | io.BytesIO) -> None:
+    if kind == ".parquet":
+        frame.write_parquet(to)
+    elif kind == ".csv":
+        # every text is quoted, so that a semicolon in it does not start a cell where semicolons separate
+        harmless(frame).write_csv(to, quote_style="non_numeric", include_bom=True)
+    else:
+        _write_xlsx(frame, to)
 
 
 def check_place(path: Path, source: str = "") -> None:
@@ -103,7 +115,7 @@ def harmless(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.rename({name: f"'{name}" for name in frame.columns if re.match(_FORMULA, name)})
 
 
-def _write_xlsx(frame: pl.DataFrame, path: Path) -> None:
+def _write_xlsx(frame: pl.DataFrame, to: Path | io.BytesIO) -> None:
     import xlsxwriter
 
     if frame.height > _EXCEL_ROWS:
@@ -114,8 +126,9 @@ def _write_xlsx(frame: pl.DataFrame, path: Path) -> None:
             raise DataError(
                 f"a .xlsx cell holds {_EXCEL_TEXT:,} characters; column {name!r} has {longest:,}; write .csv or .parquet"
             )
-    options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False, "constant_memory": True}
-    with xlsxwriter.Workbook(str(path), options) as book:
+    options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    options["in_memory" if isinstance(to, io.BytesIO) else "constant_memory"] = True
+    with xlsxwriter.Workbook(to if isinstance(to, io.BytesIO) else str(to), options) as book:
         sheet = book.add_worksheet()
         day = book.add_format({"num_format": "yyyy-mm-dd"})
         for column, name in enumerate(frame.columns):

@@ -319,3 +319,9 @@ def test_conditions_hold_where_three_valued_logic_says(condition: Known, table: 
     columns = {name: np.array([row[name] for row in table], dtype=float) for name in "ab"}
     together = formula.holds(text, {**columns, "c": np.array([row["c"] for row in table], dtype=object)})
     np.testing.assert_array_equal(np.broadcast_to(together, len(table)), expected)
+
+
+def test_a_condition_as_people_read_it() -> None:
+    names = {"tenure_m": "Tenure", "odd `name`": "Odd one", "min": "Least"}
+    text = "min(tenure_m, 3) < `odd ``name``` and `min` in ('tenure_m', 2)  or other is missing"
+    assert formula.renamed(text, names) == "min(Tenure, 3) < Odd one and Least in ('tenure_m', 2)  or other is missing"
