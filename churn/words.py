@@ -74,6 +74,7 @@ TEMPLATES = {
     "becomes": "{label} to {value}",
     "recomputed": "{label} becomes {value}",
     "days": "{count} days",
+    "and more": " + {count} more",
     "column gone": "a column that there is no more",
     "too few": "Too few customers ({count}) to say; shown from {least}.",
     # two kinds of edit, assumptions, actions, what would have to change
@@ -265,6 +266,11 @@ def count(number: float | None) -> str:
         return NOTHING
     assert number is not None
     return _number(number)
+
+
+def counted(number: float, noun: str) -> str:
+    """A number of things: `1 customer`, `7,043 customers`."""
+    return f"{count(number)} {plural(noun, float(rounded(number)))}"
 
 
 def change(number: float | None) -> str:

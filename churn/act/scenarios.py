@@ -153,10 +153,12 @@ def in_words(edits: Edits, schema: Schema) -> tuple[str, ...]:
 
 
 def suggested_name(edited: Edited, schema: Schema) -> str:
-    """A name that says what is edited: `Contract: Two years, monthly charge: $55`."""
+    """A name that says what is edited: `Contract: Two years, monthly charge: $55 + 2 more`."""
     facts = [words.value_text(value, schema.feature(name), schema) for name, value in edited.asked.items()]
-    told = ", ".join([*facts[:1], *(words.lower_first(fact) for fact in facts[1:])])
-    return told if len(told) <= _NAME else f"{told[: _NAME - 1].rstrip(' ,')}…"
+    told = ", ".join([*facts[:1], *(words.lower_first(fact) for fact in facts[1:2])])
+    more = words.say("and more", count=words.count(len(facts) - 2)) if len(facts) > 2 else ""
+    room = _NAME - len(more)
+    return (told if len(told) <= room else f"{told[: room - 1].rstrip(' ,')}…") + more
 
 
 def kind_in_words(since: Since, schema: Schema) -> tuple[str, str]:

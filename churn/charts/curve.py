@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from itertools import groupby, pairwise
 from typing import Any
 
+import numpy as np
+
 from churn import words
 from churn.charts import theme
 from churn.charts.theme import Chart
@@ -17,7 +19,8 @@ from churn.data.schema import Schema
 from churn.understand.curves import Curve, Spot
 
 _HEIGHT = 250
-_MARGIN = {"l": 42, "r": 16, "t": 26, "b": 28}
+_MARGIN = {"l": 42, "r": 8, "t": 26, "b": 28}
+_PADDING = 0.05  # of the width, at both ends: for the outermost labels, and for the mark
 _MARKS = (0, 0.25, 0.5, 0.75, 1)
 _TICKS = 5
 _LEVELS = 12  # of more, those of least and most risk are shown
@@ -27,7 +30,7 @@ _PHONE = 330  # px a chart has on a 390 px screen
 
 def curve_chart(result: Curve, schema: Schema) -> Chart:
     """Draw a curve. A number that is not known has no place on the line: the chart then says so by the bar list's means."""
-    numbers = result.feature.is_number and result.here.value is not None and len(result.spots) > 1
+    numbers = result.feature.is_number and result.here.value is not None and len(result.spots) > 1  # values that differ
     return _line(result, schema) if numbers else _bars(result, schema)
 
 
@@ -61,7 +64,7 @@ def _line(result: Curve, schema: Schema) -> Chart:
             "cliponaxis": False,
         },
     ]
-    ticks = _ticks(at)
+    ticks, padding = _ticks(at), _PADDING * (high - low)
     notes = [_mark(result.here, words.say("curve here", risk=words.percent(result.here.risk)), low, high)]
     shapes = []
     for part in _stretches(real, wanted=False):
@@ -84,8 +87,8 @@ def _line(result: Curve, schema: Schema) -> Chart:
         height=_HEIGHT,
         margin=_MARGIN,
         xaxis=theme.axis(
-            low,
-            high if high > low else low + 1,
+            low - padding,
+            high + padding,
             tickvals=ticks,
             ticktext=[theme.text(words.quantity(tick, result.feature, schema, unit=False)) for tick in ticks],
         ),
@@ -117,8 +120,9 @@ def _stretches(flags: Sequence[bool], *, wanted: bool) -> list[list[int]]:
 def _ticks(at: Sequence[float]) -> list[float]:
     """Some of the values tried, about evenly spaced: the ends, and what lies nearest to the places between."""
     low, high = at[0], at[-1]
-    wanted = [low + (high - low) * i / (_TICKS - 1) for i in range(_TICKS)]
-    return sorted({min(at, key=lambda value, place=place: abs(value - place)) for place in wanted})  # type: ignore[misc]
+    values = np.array(at)
+    wanted = low + (high - low) * np.linspace(0, 1, _TICKS)
+    return sorted({float(values[np.abs(values - place).argmin()]) for place in wanted})
 
 
 def _mark(spot: Spot, label: str, low: float, high: float) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from churn.charts import theme
 from churn.charts.theme import Chart
 
 _HEIGHT = 220
-_MARGIN = {"l": 42, "r": 40, "t": 26, "b": 28}
+_MARGIN = {"l": 42, "r": 30, "t": 26, "b": 28}
+_PADDING = 0.05  # of the width, at both ends: for the outermost labels
 _MARKS = (0, 0.25, 0.5, 0.75, 1)
 _TICKS = 4  # dates that fit a phone
 
@@ -47,15 +48,15 @@ def past_risk(history: Sequence[PastRisk]) -> Chart:
             "cliponaxis": False,
         }
     ]
-    ticks = _ticks(history)
+    ticks, padding = _ticks(history), _PADDING * max(high - low, 1)
     years = history[0].as_of.year != last.as_of.year
     figure = theme.frame(
         data,
         height=_HEIGHT,
         margin=_MARGIN,
         xaxis=theme.axis(
-            low,
-            max(high, low + 1),
+            low - padding,
+            high + padding,
             tickvals=[one.as_of.toordinal() for one in ticks],
             ticktext=[words.day(one.as_of, year=years) for one in ticks],
         ),

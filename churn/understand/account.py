@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, Literal
 
 import numpy as np
@@ -152,7 +153,24 @@ class Account:
             label = words.say("other fact" if len(rest) == 1 else "other facts", count=words.count(len(rest)))
             names = tuple(reason.feature for reason in rest)
             steps.append(Step(names, label, "", sum(r.points for r in rest), sum(r.printed_points for r in rest)))
-        return Waterfall(self.typical, self.risk, tuple(steps), bool(self.edited))
+        return Waterfall(self.typical, self.risk, _within_bounds(steps, self.typical), bool(self.edited))
+
+
+def _within_bounds(steps: Sequence[Step], start: float) -> tuple[Step, ...]:
+    """The steps by size; where the way would lead below 0 the raising ones first, where above 1 the lowering ones.
+
+    No order helps where there is too much of both; then they stay by size.
+    """
+    rest = [step for step in steps if len(step.features) > 1]
+    own = [step for step in steps if len(step.features) == 1]
+    up, down = [step for step in own if step.points > 0], [step for step in own if step.points <= 0]
+
+    def inside(order: Sequence[Step]) -> bool:
+        way = list(accumulate((step.points for step in order), initial=start))
+        return min(way) >= 0 and max(way) <= 1
+
+    orders = ([*own, *rest], [*up, *down, *rest], [*down, *up, *rest])
+    return tuple(next((order for order in orders if inside(order)), orders[0]))
 
 
 def account(

@@ -143,7 +143,7 @@ class Evidence:
         """Whether an edited row is one the model can know about.
 
         A customer who is unusual to begin with is not held against the edit: the distance may grow up to the limit or to
-        what it was.
+        what it was, and only a column that leaves its tenth or its level makes a new pair.
 
         Parameters
         ----------
@@ -161,6 +161,7 @@ class Evidence:
         apart = np.stack([self._apart(i, value) for i, value in enumerate(was)])  # [features, rows]
         whole = apart.sum(axis=0)
         limit = max(self._limit, float(whole.min()) / len(was))
+        codes_before = self._row_codes(was)
         known: dict[tuple[int, float], Floats] = {}
         found = []
         for after, changed in edits:
@@ -176,7 +177,8 @@ class Evidence:
                     known[key] = self._apart(i, now[i]) - apart[i]
                 total = total + known[key]
             distance = max(float(total.min()), 0.0) / len(was)
-            unheard = self._unheard(now, places)
+            codes = self._row_codes(now)
+            unheard = self._unheard(codes, [i for i in places if codes[i] != codes_before[i]])
             fine = not unheard and distance <= limit + 1e-9
             found.append(Support(fine, "" if fine else self._note(after, unheard), distance, limit, unheard))
         return tuple(found)
@@ -312,9 +314,11 @@ class Evidence:
             )
         return self._known_together[key]
 
-    def _unheard(self, row: tuple[float, ...], changed: list[int]) -> tuple[tuple[str, ...], ...]:
+    def _row_codes(self, row: tuple[float, ...]) -> list[int]:
+        return [int(self._bins(place, np.array([value]))[0]) for place, value in enumerate(row)]
+
+    def _unheard(self, codes: list[int], changed: list[int]) -> tuple[tuple[str, ...], ...]:
         """Pairs of values nobody has though five or more were to be expected, and single values nobody has."""
-        codes = [int(self._bins(place, np.array([value]))[0]) for place, value in enumerate(row)]
         names, rows = self.schema.names, self._sample.height
         own = [int(counts[code]) if code < len(counts) else 0 for code, counts in zip(codes, self._counts, strict=True)]
         found: dict[tuple[str, ...], tuple[float, tuple[str, ...]]] = {}

@@ -60,11 +60,8 @@ def actions(pair: Pair, tried: Tried) -> None:
                     _ranking(pair, tried, found, rest, assumptions, "_other_actions")
                 st.markdown("\n".join(f"- {escape(one.label)}: {escape(one.reason)}" for one in found.left_out))
     if found.value is not None:
-        told = " ".join(one.sentence for one in assumptions.in_words(pair.schema))
-        st.caption(
-            f"Net value and cost rest on assumptions, not on data: {escape(told)}",
-            help="They are settings whose names begin with assume; whoever runs the desk can change them.",
-        )
+        told = "\n".join(f"- {escape(one.name)}: {escape(one.sentence)}" for one in assumptions.in_words(pair.schema))
+        st.caption("Net value and cost rest on **assumptions**, which are settings of the desk", help=told)
 
 
 def _rest_label(others: int, left_out: int) -> str:
@@ -77,8 +74,8 @@ def _ranking(pair: Pair, tried: Tried, found: Ranking, outcomes: tuple[Outcome, 
     currency = pair.schema.currency
     grey = {place for place, one in enumerate(outcomes) if not one.support.supported}
     columns: dict[str, list[Any]] = {
+        "Risk after": [whole(one.risk) for one in outcomes],  # first, so that a phone shows it beside the action
         "Action": [one.label for one in outcomes],
-        "Risk after": [whole(one.risk) for one in outcomes],
         "Points": [words.points(_points(one, found) / 100, unit=False) for one in outcomes],
     }
     looks: dict[str, Any] = {"Risk after": percent_column(), "Points": right("Against doing nothing.")}
@@ -91,13 +88,13 @@ def _ranking(pair: Pair, tried: Tried, found: Ranking, outcomes: tuple[Outcome, 
         )
     columns["Cost"] = [words.money(one.expected_cost, currency) for one in outcomes]
     looks["Cost"] = right("Expected: the contact, and the offer where it is taken. It rests on assumptions.")
-    per = f"Points per {words.money(100, currency)}"
+    per = f"Per {words.money(100, currency)}"
     columns[per] = [
         None if one.drop_per_cost is None else words.points(one.drop_per_cost * 100, signed=False, unit=False, decimals=1)
         for one in outcomes
     ]
     looks[per] = right("Points of risk taken away for that much of expected cost.")
-    columns["Also"] = [" ".join([*one.cascade, *([] if one.support.supported else [one.support.note])]) for one in outcomes]
+    columns["Also"] = [" ".join([*([] if one.support.supported else [one.support.note]), *one.cascade]) for one in outcomes]
     looks["Also"] = st.column_config.TextColumn(help="What follows from it, and whether any real customer is like that.")
 
     def choose(row: int) -> None:
@@ -114,8 +111,10 @@ def _ranking(pair: Pair, tried: Tried, found: Ranking, outcomes: tuple[Outcome, 
         f"{words.percent(outcomes[0].risk)}.",
         on_choose=choose,
         grey=grey,
-        theme=widgets.theme(),
     )
+    if grey:
+        notes = [outcomes[place].support.note for place in sorted(grey)]
+        st.caption(f"Grey: {escape(' '.join(dict.fromkeys(notes)))}")
 
 
 def _points(one: Outcome, found: Ranking) -> int:
@@ -124,7 +123,7 @@ def _points(one: Outcome, found: Ranking) -> int:
 
 
 def _how_to_add() -> None:
-    st.markdown(escape(words.say("no actions")))
+    st.markdown(words.say("no actions"))
     with st.expander("How to add one"):
         st.markdown("In the schema file, under `actions`; then train and score again:")
         st.code(_EXAMPLE, language="yaml")
@@ -190,8 +189,8 @@ def _answers(pair: Pair, tried: Tried, found: Changes) -> None:
 
     choosable(
         {
-            "Change": [" · ".join(one.words) for one in found.answers],
             "Risk after": [whole(one.risk) for one in found.answers],
+            "Change": [" · ".join(one.words) for one in found.answers],
             "Points": [words.points((words.whole_percent(one.risk) - own) / 100, unit=False) for one in found.answers],
             "Also": [" ".join(one.cascade) for one in found.answers],
         },

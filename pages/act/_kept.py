@@ -18,6 +18,8 @@ from pages.shared.data import Pair
 
 LINK = "what_if"  # in the address: a random token; no filter's key there has an underscore
 
+_FOLLOWED = "_followed"
+
 
 # -- opening a link ----------------------------------------------------------------
 
@@ -30,10 +32,10 @@ def follow_link(pair: Pair) -> None:
     linked = state.linked()
     if linked is not None and linked.token == token:
         return
-    if token == st.session_state.get("_followed"):
+    if token == st.session_state.get(_FOLLOWED):
         del st.query_params[LINK]
         return
-    st.session_state["_followed"] = token
+    st.session_state[_FOLLOWED] = token
     try:
         kept = scenarios.find(data.desk().records, token)
     except ChurnError as error:
@@ -57,7 +59,7 @@ def _open(pair: Pair, kept: Kept) -> None:
 def told(pair: Pair, tried: Tried) -> None:
     """Which scenario is open, and what it comes to now if the model or the customers are others than when it was kept."""
     kept = state.linked()
-    if kept is None:
+    if kept is None or kept.token != st.session_state.get(_FOLLOWED):
         return
     fitted = scenarios.fitting(kept, tried.customer.row, pair.schema, pair.evidence)
     then = f"{words.percent(kept.risk_before)} to {words.percent(kept.risk)}"
@@ -143,6 +145,7 @@ def _open_here(pair: Pair, kept: Kept) -> None:
     if customer is not None:
         fitted = scenarios.fitting(kept, customer.row, pair.schema, pair.evidence)
         state.link(kept, state.scenario().to(fitted.changes, customer.row, since=kept.since))
+        st.session_state[_FOLLOWED] = kept.token
 
 
 def _delete(kept: Kept) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from churn import words
+from pages.shared.widgets import theme
 
 _GREYS = {"light": "color: #5A6675", "dark": "color: #9AA6B3"}
 
@@ -23,7 +24,6 @@ def choosable(
     alt: str,
     on_choose: Callable[[int], None],
     grey: Collection[int] = (),
-    theme: str = "light",
 ) -> None:
     """Draw a table; a click on a cell of the `first` column, or a row's box, hands over the row's place.
 
@@ -43,7 +43,7 @@ def choosable(
     st.session_state[key] = {"selection": {"rows": [], "columns": [], "cells": []}}  # what is tried stands in the what-if
     shown: Any = table
     if grey:
-        shown = table.style.apply(lambda row: [_GREYS[theme] if row.name in grey else ""] * len(row), axis=1)
+        shown = table.style.apply(lambda row: [_GREYS[theme()] if row.name in grey else ""] * len(row), axis=1)
     st.dataframe(
         shown,
         column_config={

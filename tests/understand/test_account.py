@@ -187,3 +187,16 @@ def test_many_customers_at_once_are_rounded_as_one_by_one(rows: list[list[int]],
 @given(st.lists(st.floats(0, 1) | st.integers(0, 1000).map(lambda n: n / 1000), min_size=1, max_size=20))
 def test_whole_percents_are_those_of_the_words(risk: list[float]) -> None:
     assert _whole_percents(np.array(risk)).tolist() == [words.whole_percent(one) for one in risk]
+
+
+def test_the_way_of_a_waterfall_stays_between_0_and_1_where_it_can() -> None:
+    def steps(start: float, *points: float) -> list[float]:
+        features = [Feature(name=f"f{i}", kind="number", label=f"F{i}") for i in range(len(points))]
+        schema = Schema(key="id", target=Target(column="left", positive="Yes"), features=tuple(features))
+        told = account({}, points, risk=start + sum(points), typical_risk=start, schema=schema, typical=Typical({}))
+        return [step.points for step in told.waterfall.steps]
+
+    assert steps(0.1, 0.3, -0.2, 0.05) == [0.3, -0.2, 0.05]
+    assert steps(0.1, -0.2, 0.15, 0.05) == [0.15, 0.05, -0.2], "raising first, for the way would lead below nothing"
+    assert steps(0.8, 0.3, -0.2, -0.05) == [-0.2, -0.05, 0.3]
+    assert steps(0.5, 0.9, -0.8) == [0.9, -0.8], "no order helps"

@@ -136,7 +136,7 @@ def _brute(
     own = {name: code(name, after[name]) for name in schema.names}
     count = {name: sum(row[name] == own[name] for row in coded) for name in schema.names}
     unheard: set[frozenset[str]] = set()
-    for a in (name for name in schema.names if before[name] != after[name]):
+    for a in (name for name in schema.names if code(name, before[name]) != own[name]):
         if not count[a]:
             unheard.add(frozenset([a]))
             continue
@@ -167,6 +167,16 @@ def test_many_at_once_equal_the_definition(reference: pl.DataFrame, schema: Sche
         assert (answer.note == "") is answer.supported
         different += 1
     assert different >= 20
+
+
+def test_what_was_unheard_of_before_is_not_held_against_the_edit(schema: Schema, reference: pl.DataFrame) -> None:
+    """The customer has fibre at a price nobody pays for it; a cent more, or another contract, makes nothing new."""
+    evidence = Evidence(reference, schema)
+    row = reference.filter(pl.col("Internet") == "Fiber optic").row(0, named=True)
+    odd = {**row, "Monthly": 20.0}
+    assert not evidence.support(row, odd, {"Monthly"}).supported
+    assert not evidence.support(odd, {**odd, "Monthly": 20.01}, {"Monthly"}).unheard
+    assert not evidence.support(odd, {**odd, "Contract": "One year"}, {"Contract"}).unheard
 
 
 # -- values --------------------------------------------------------------------
