@@ -604,12 +604,15 @@ class Snapshot:
 
     # -- questions about points -----------------------------------------------
 
-    def importance(self, filter: Filter = Filter(), by: Sequence[str] = ()) -> tuple[Importance, ...]:
+    def importance(
+        self, filter: Filter = Filter(), by: Sequence[str] = (), parts: Mapping[str, Sequence[str]] | None = None
+    ) -> tuple[Importance, ...]:
         """How much every feature matters for the customers of a filter, over all of them or the sample (`sampled`).
 
         Parameters
         ----------
         by: up to three columns; then there is one answer for each combination of their groups, in the order of the groups.
+        parts: name → the features whose points are added up under it, each in one part at most; else every feature by itself.
 
         Empty where nobody counts. Raises DataError where the scoring keeps no points (`has_points`).
         """
@@ -620,7 +623,11 @@ class Snapshot:
         labels = [self._all_labels(column) for column in by]
         codes = [self._code_column(column) for column in by]
         where, values = self._where(filter)
-        sums = weights_sql(self._points, errors=errors)
+        named = parts or {name: (name,) for name in self.schema.names}
+        for name in {feature for features in named.values() for feature in features} - set(self.schema.names):
+            raise DataError(f"column {name!r} is no feature of the schema")
+        added = [" + ".join(f"{self._points_of(name)}::INTEGER" for name in features) for features in named.values()]
+        sums = weights_sql([f"({one})" if "+" in one else one.removesuffix("::INTEGER") for one in added], errors=errors)
         if errors:  # few count, so the others are left out before anything is added up
             counted = f"SELECT * FROM base {where or 'WHERE true'} AND s_"
             sizes = {
@@ -632,9 +639,9 @@ class Snapshot:
         chosen = ", ".join([*codes, "count(*)", "avg(p)", sums])
         found = []
         for row in self._ask(f"SELECT {chosen} FROM ({counted}) {_by(codes)}", values):
-            group, (customers, risk, *added) = tuple(row[: len(by)]), row[len(by) :]
+            group, (customers, risk, *totals) = tuple(row[: len(by)]), row[len(by) :]
             if customers:
-                own = weights(self.schema.names, added, customers, risk - self.typical_risk, errors=errors)
+                own = weights(tuple(named), totals, customers, risk - self.typical_risk, errors=errors)
                 names = tuple(label[code] for label, code in zip(labels, group, strict=True))
                 found.append(Importance(names, sizes.get(group, customers), customers, risk, own))
         return tuple(found)
@@ -648,7 +655,7 @@ class Snapshot:
         self._needs_points()
         if feature not in self.schema:
             raise DataError(f"column {feature!r} is no feature of the schema")
-        inside, points = self._columns[feature], self._points[self.schema.names.index(feature)]
+        inside, points = self._columns[feature], self._points_of(feature)
         where, bound = self._where(filter)
         sampled = "" if self.sampled is None else "s_"
         figures = f"count(*), {spot_sql(points, sampled)}, avg(p), {self._outcomes}"
@@ -679,7 +686,7 @@ class Snapshot:
                 raise DataError(f"column {name!r} is no feature of the schema")
         where, values = self._where(filter)
         some = f"{where or 'WHERE true'} AND {'s_' if self.sampled is not None else 'true'}"
-        points = [self._points[self.schema.names.index(name)] for name in features]
+        points = [self._points_of(name) for name in features]
         chosen = ", ".join(["p", *(self._columns[name] for name in features), *points])
         ((customers,),) = self._ask(f"SELECT count(*) FROM base {some}", values)
         # the hash once more, so that whoever was chosen says nothing about the halves of `sample`
@@ -737,6 +744,9 @@ class Snapshot:
         )
 
     # -- inside --------------------------------------------------------------
+
+    def _points_of(self, feature: str) -> str:
+        return self._points[self.schema.names.index(feature)]
 
     def _needs_points(self) -> None:
         if not self.has_points:

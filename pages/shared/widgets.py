@@ -31,6 +31,7 @@ from pages.shared.data import Desk, Pair
 
 HERE = Path(__file__).parent
 OVERVIEW, COHORTS, CUSTOMER = "pages/understand/overview.py", "pages/understand/cohorts.py", "pages/act/customer.py"
+EXPLAIN = "pages/understand/explain.py"
 _MOST_PILLS = 12
 _ANYTHING = {"yes", "no", "not known", "other", "any value"}  # labels that say nothing without their column
 
