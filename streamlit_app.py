@@ -10,13 +10,17 @@ from pages.shared import data, widgets
 # Streamlit fetches an icon given to `st.Page` from a server of Google's to make a favicon of it: the menu draws them instead.
 OVERVIEW = st.Page(widgets.OVERVIEW, title="Overview", default=True)
 COHORTS = st.Page(widgets.COHORTS, title="Cohorts", url_path="cohorts")
+EXPLAIN = st.Page(widgets.EXPLAIN, title="Explain", url_path="explain")
 CUSTOMER = st.Page(widgets.CUSTOMER, title="Customer", url_path="customer")
+SCORE_FILE = st.Page("pages/act/score_file.py", title="Score a file", url_path="score-file")
 CHAMPION = st.Page("pages/watch/champion.py", title="Champion", url_path="champion")
 MENU = {
-    "Understand": ((OVERVIEW, ":material/space_dashboard:"), (COHORTS, ":material/grid_view:")),
-    "Act": ((CUSTOMER, ":material/person_search:"),),
+    "Understand": ((OVERVIEW, ":material/space_dashboard:"), (COHORTS, ":material/grid_view:"), (EXPLAIN, ":material/insights:")),
+    "Act": ((CUSTOMER, ":material/person_search:"), (SCORE_FILE, ":material/upload_file:")),
     "Watch": ((CHAMPION, ":material/workspace_premium:"),),
 }
+
+WHOLE = (SCORE_FILE, CHAMPION)  # about the model or a file, not about chosen customers
 
 
 def frame() -> None:
@@ -29,7 +33,7 @@ def frame() -> None:
         if pair is None:
             widgets.nothing_to_show(data.desk())
             return
-        chosen = widgets.filters(pair)
+        chosen = widgets.filters(pair, idle=page in WHOLE)
         data.use(pair, chosen)
         widgets.frame_line(page.title, pair, chosen)
         widgets.follow(pair)

@@ -137,8 +137,11 @@ TEMPLATES = {
     "alt gap": "Waterfall: from {left} for {left_name} to {right} for {right_name} by {count} columns; {most} {points}.",
     "mean risk of": "{name}, on average",
     # groups
-    "lead raises": "Raised by {label} ({share})",
-    "lead lowers": "Lowered by {label} ({share})",
+    "low": "low {label}",
+    "high": "high {label}",
+    "either": "{one} or {other}",
+    "lead raises": "Raised by {fact} ({share})",
+    "lead lowers": "Lowered by {fact} ({share})",
     # scoring a file
     "column customer number": "Customer number",
     "column outcome": "Outcome",
@@ -174,11 +177,11 @@ TEMPLATES = {
     "promised": "promised {promised}, left {left} of {rows}",
     "alt curve": (
         "Risk by {label}, {count} values: {here} as it stands; lowest {low} at {low_at}, highest {high} at {high_at}; "
-        "{unlike} values resemble no real customer."
+        "resembling no real customer: {unlike}."
     ),
     "alt risk map": (
         "Heat map: risk by {rows} and {columns}, {count} combinations: {here} as it stands, from {low} to {high}; "
-        "{unlike} combinations resemble no real customer."
+        "resembling no real customer: {unlike}."
     ),
     "alt past risk": (
         "Line: risk over {count} scorings, from {first} on {first_day} to {last} on {last_day}; changes of model: {changes}."
@@ -466,6 +469,11 @@ def sentence_list(items: Iterable[str]) -> str:
     if len(listed) < 2:
         return "".join(listed)
     return ", ".join(listed[:-1]) + TEMPLATES["and"] + listed[-1]
+
+
+def either(facts: Sequence[str]) -> str:
+    """One fact as it is; of two, `a or b`."""
+    return facts[0] if len(facts) == 1 else say("either", one=facts[0], other=facts[1])
 
 
 # -- data in marked-up text ---------------------------------------------------

@@ -28,7 +28,7 @@ def test_on_this_machine_it_is_who_the_settings_name() -> None:
 @pytest.mark.parametrize("address", ["0.0.0.0", "10.0.0.1", "desk.example.com", "::", ""])
 def test_beyond_it_nobody_is_known_and_none_has_a_role(address: str) -> None:
     named = {"user": "Ada", "roles": CONTACTS}
-    with pytest.raises(SettingsError, match="would see every customer.*allow_anonymous"):
+    with pytest.raises(SettingsError, match=r"would see every customer.*allow_anonymous"):
         visitor(_settings(**named), address)
     stranger = visitor(_settings(**named, allow_anonymous=True), address)
     assert stranger.name == ANONYMOUS

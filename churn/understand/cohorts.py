@@ -13,6 +13,7 @@ from churn.base.groups import BAND, Filter, Group, groups
 from churn.base.snapshot import Lead, Segment, Snapshot
 from churn.base.value import Interval
 from churn.data.schema import Schema
+from churn.understand.leanings import Leanings
 
 __all__ = [
     "BAND",
@@ -216,16 +217,16 @@ def observed(segment: Segment) -> float | None:
     return segment.left / segment.outcomes_known if segment.outcomes_known else None
 
 
-def lead_words(lead: Lead, schema: Schema) -> str:
-    """A group's first reason: `Raised by tenure (47%)`, the share being that of its customers for whom it stands first."""
-    label = words.lower_first(schema.feature(lead.feature).label)
-    return words.say("lead raises" if lead.raises else "lead lowers", label=label, share=words.percent(lead.share))
+def lead_words(lead: Lead, leanings: Leanings) -> str:
+    """A group's first reason: `Raised by low tenure (47%)`, the share being that of its customers for whom it stands first."""
+    fact = leanings[lead.feature].fact(lead.raises)
+    return words.say("lead raises" if lead.raises else "lead lowers", fact=fact, share=words.percent(lead.share))
 
 
 # -- for a file ------------------------------------------------------------------
 
 
-def as_frame(table: CohortTable, schema: Schema, *, simulated: bool) -> pl.DataFrame:
+def as_frame(table: CohortTable, schema: Schema, leanings: Leanings, *, simulated: bool) -> pl.DataFrame:
     """The table for a file: a column for each of the grouping columns, then the figures; what is too small to say is empty.
 
     Risks and shares are 0–1, money is in the schema's currency; the last column says what a reader has to know of a row.
@@ -261,7 +262,7 @@ def as_frame(table: CohortTable, schema: Schema, *, simulated: bool) -> pl.DataF
         add("Outcomes known", [one.segment.outcomes_known for one in cohorts], pl.Int64)
         told("Left, of those known", observed, 4)
         told("Risk foreseen for those", lambda one: one.foreseen, 4)
-    add("Top reason", [lead_words(one.lead, schema) if one.lead and not one.small else None for one in cohorts], pl.String)
+    add("Top reason", [lead_words(one.lead, leanings) if one.lead and not one.small else None for one in cohorts], pl.String)
     remarks = [(("Simulated data", simulated), ("Too few customers to say", one.small)) for one in cohorts]
     add("Note", ["; ".join(text for text, holds in remark if holds) or None for remark in remarks], pl.String)
     return pl.DataFrame(list(columns.values()))

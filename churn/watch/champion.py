@@ -74,7 +74,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A model came into use; `scorings`: how many scorings it has shown since, until the next change."""
+    """A model came into use; `scorings`: how many different scorings it has shown since, until the next change."""
 
     since: datetime
     model: str
@@ -337,15 +337,18 @@ def before(history: Sequence[HistoryEntry]) -> str | None:
 def changes(history: Sequence[HistoryEntry]) -> tuple[Change, ...]:
     """Who put which model in use, when and why, newest first; scorings in between are only counted."""
     found: list[Change] = []
+    shown: set[str] = set()
     for entry in history:
-        scored = int(entry.scoring is not None)
-        back = entry.action == ROLLBACK
-        if found and found[-1].model == entry.model and entry.action not in (ROLLBACK, "promote"):
-            found[-1] = replace(found[-1], scorings=found[-1].scorings + scored)
-            continue
-        same = bool(found) and found[-1].model == entry.model
-        what = "Back to the scoring before" if back and same else f"Back to {entry.model}" if back else f"{entry.model} in use"
-        found.append(Change(entry.since, entry.model, what, entry.by, entry.reason, scored))
+        if not found or found[-1].model != entry.model or entry.action in (ROLLBACK, "promote"):
+            back, same = entry.action == ROLLBACK, bool(found) and found[-1].model == entry.model
+            what = (
+                "Back to the scoring before" if back and same else f"Back to {entry.model}" if back else f"{entry.model} in use"
+            )
+            found.append(Change(entry.since, entry.model, what, entry.by, entry.reason, 0))
+            shown = set()
+        if entry.scoring is not None:
+            shown.add(entry.scoring)
+            found[-1] = replace(found[-1], scorings=len(shown))
     return tuple(reversed(found))
 
 

@@ -29,7 +29,7 @@ from churn.base.groups import BAND, Filter
 from churn.base.records import Records
 from churn.base.snapshot import BandTotal, Customer, Order, OutOfFold, Snapshot, Totals
 from churn.data.schema import Schema
-from churn.errors import BundleRejected, ChurnError, NoChampion, NotInStore, StoreUnavailable
+from churn.errors import BundleRejected, ChurnError, NotInStore, StoreUnavailable
 from churn.model.bundle import OUT_OF_FOLD, Bundle
 from churn.model.registry import Pointer, Registry
 from churn.model.store import open_store
@@ -37,7 +37,9 @@ from churn.principal import ANONYMOUS, Principal, visitor
 from churn.settings import Settings
 from churn.understand.account import Account, Typical, account
 from churn.understand.evidence import Evidence, Support
+from churn.understand.leanings import Leanings, leanings
 from churn.understand.movers import Movers, movers
+from churn.understand.new_customer import all_editable, describe, usual_customer
 from churn.understand.what_if import ALWAYS, FROM_NOW_ON, Edited, Since, edit
 
 HOME = Path(__file__).resolve().parents[2]
@@ -123,6 +125,11 @@ class Pair:
         return Typical.of(self.bundle.reference, self.schema)
 
     @cached_property
+    def leanings(self) -> Leanings:
+        """Which facts of a column raise the risk and which lower it."""
+        return leanings(self.bundle.model, self.bundle.reference)
+
+    @cached_property
     def evidence(self) -> Evidence:
         """What real customers are like, from the model's reference sample."""
         return Evidence(self.bundle.reference, self.schema)
@@ -149,6 +156,24 @@ class Pair:
         """What an edit is to be compared with: the customer as it is, or, from now on, one horizon later with nothing done."""
         return self._account(edited.before, ())
 
+    @cached_property
+    def usual_customer(self) -> Mapping[str, Any]:
+        """What a description of a new customer starts from: the usual value of every column, put together as the rules allow."""
+        return usual_customer(self.schema, self.typical, self.evidence)
+
+    @cached_property
+    def _form(self) -> Schema:
+        return all_editable(self.schema)
+
+    def described(self, changes: Mapping[str, str | float]) -> Edited:
+        """A customer who is in no table, by the fields that somebody filled in."""
+        known = {name: value for name, value in changes.items() if name in self.schema}
+        return describe(known, self.usual_customer, self._form, self.evidence)
+
+    def account_of(self, edited: Edited) -> Account:
+        """The risk of a described customer in words."""
+        return self._account(edited.row, ())
+
     def _account(self, row: Mapping[str, Any], changed: Collection[str]) -> Account:
         explained = self.bundle.model.explain_row(row)
         return account(
@@ -171,6 +196,7 @@ class Pair:
     def prepare(self) -> None:
         """Work out, before anybody sees this pair, what its first visitor would otherwise wait for."""
         self.totals(Filter())
+        _ = self.leanings
         for customer in self.snapshot.top_customers(limit=1):
             self.account(customer)
             self.evidence.support(customer.row, customer.row, self.schema.names)
@@ -289,7 +315,9 @@ class Desk:
                 self._show(known, self._registry)
             raise
         if pointer is None and self.pair is not None:
-            raise NoChampion("the store no longer names a champion")
+            raise StoreUnavailable(
+                f"{self.settings.store} names no champion any more: it was moved or emptied, or is not mounted"
+            )
         if pointer is not None:
             self._show(pointer, self._registry)
         self.unscored = pointer if pointer is not None and pointer.scoring is None else None

@@ -26,7 +26,7 @@ from churn.charts.theme import Chart
 from churn.errors import ChurnError
 from churn.understand.cohorts import dimensions
 from churn.words import escape_markdown as escape
-from pages.shared import data, state
+from pages.shared import data, guard, state
 from pages.shared.data import Desk, Pair
 
 HERE = Path(__file__).parent
@@ -46,6 +46,8 @@ def dress(title: str) -> None:
     state.arrive(title)
     st.set_page_config(page_title=f"{title} · Retention", page_icon=str(HERE / "icon.png"), layout="wide")
     st.html(HERE / "style.css")
+    with st.container(key="_phone"):  # takes no room, see the style sheet
+        st.html(guard.own_script(), unsafe_allow_javascript=True)
     st.logo(str(HERE / f"logo-{theme()}.svg"), size="large")
 
 
@@ -178,13 +180,18 @@ def _make_choices(pair: Pair) -> Iterator[_Choice]:
         yield _Choice(key, column, label, options, first)
 
 
-def filters(pair: Pair) -> Filter:
-    """The filters of the sidebar, kept across pages and in the address; what is chosen."""
+def filters(pair: Pair, *, idle: bool = False) -> Filter:
+    """The filters of the sidebar, kept across pages and in the address; what is chosen.
+
+    On a page that is not about chosen customers they are `idle`: they stay as they are, and nobody is chosen.
+    """
     choices = _choices(pair)
     rest = [choice for choice in choices if not choice.first]
     with st.sidebar.container(key="_filters"):
         head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="_filters_head")
         head.header("Filters", anchor=False, width="content")
+        if idle:
+            st.caption("Not used on this page")
         chosen = {choice.column: _pills(choice) for choice in choices if choice.first}
         used = any(choice.key in st.query_params or st.session_state.get(choice.key) for choice in rest)
         with st.expander(f"More filters ({len(rest)})", expanded=used, key="_more_filters", on_change="rerun") as more:
@@ -192,7 +199,7 @@ def filters(pair: Pair) -> Filter:
                 chosen |= {choice.column: _pills(choice) for choice in rest}
         if any(chosen.values()):
             head.button("Clear filters", type="tertiary", key="_clear", on_click=narrow, args=(pair, Filter()))
-    return Filter.of(chosen)
+    return Filter() if idle else Filter.of(chosen)
 
 
 def _pills(choice: _Choice) -> list[str]:

@@ -18,7 +18,6 @@ from churn.base.snapshot import Segment
 from churn.charts import theme
 from churn.charts.bars import Bar, bar_list
 from churn.charts.heat_map import MOST_COLUMNS, MOST_ROWS, Tile, heat_map
-from churn.errors import StoreUnavailable
 from churn.score.people import harmless
 from churn.understand.cohorts import (
     Cohort,
@@ -33,10 +32,10 @@ from churn.understand.cohorts import (
     telling,
     within,
 )
-from churn.understand.movers import GroupMovers, movers_in
 from churn.understand.riskiest import Riskiest, riskiest
 from churn.words import escape_markdown as escape
 from pages.shared import data, state, widgets
+from pages.shared.changes import since_the_last_scoring
 from pages.shared.data import Pair
 
 # Keys in the address; no filter's key there has an underscore.
@@ -65,6 +64,9 @@ class _Chosen:
 
 
 def page(pair: Pair, chosen: Filter) -> None:
+    if not pair.totals(chosen).customers:
+        widgets.nobody(pair)
+        return
     head = st.container()
     _read_address()
     columns, figure = _pick(pair, chosen)
@@ -72,9 +74,6 @@ def page(pair: Pair, chosen: Filter) -> None:
     with widgets.loading(900):
         table = pair.answer(("cohort table", chosen, columns), lambda: cohort_table(pair.snapshot, chosen, columns))
     with head:
-        if not table.customers:
-            widgets.nobody(pair)
-            return
         st.title(escape(_title(pair, table)), anchor=False)
         st.markdown(f":gray[{_next(pair, table)}]")
     if table.customers < pair.snapshot.small_group:
@@ -90,7 +89,8 @@ def page(pair: Pair, chosen: Filter) -> None:
         _look_into(pair, group)
     _all_groups(pair, table, group)
     _stand_out(pair, chosen, group)
-    _changes(pair, chosen, "These customers" if chosen else "All customers")
+    if group is None:  # else the panel of the group says it of the group
+        since_the_last_scoring(pair, chosen, "These customers" if chosen else "All customers")
 
 
 # -- the answer ----------------------------------------------------------------
@@ -103,12 +103,18 @@ def _title(pair: Pair, table: CohortTable) -> str:
     if not table.large:
         return f"{words.count(table.customers)} customers in {len(table.cohorts)} groups, each too small to say"
     lead = table.large[0].segment
-    name = _name(pair, lead).replace(" · ", ", ")
+    name = _in_a_sentence(_name(pair, lead))
     if len(table.cohorts) == 1:
         return f"All {words.count(table.customers)} customers are in one group: {name}"
     whole = stake(table)
     share = words.percent(stake(lead) / whole) if whole > 0 else words.NOTHING
     return f"{name}: {words.percent(lead.share)} of customers, {share} of the {_at_stake(table)}"
+
+
+def _in_a_sentence(name: str) -> str:
+    """`Contract: One year · Over 44 years` as a sentence has it: `Contract one year, over 44 years`, with one colon to come."""
+    first, *others = name.replace(": ", " ").split(" · ")
+    return ", ".join([first, *(words.lower_first(one) if one.startswith(("Over ", "Up to ")) else one for one in others)])
 
 
 def _next(pair: Pair, table: CohortTable) -> str:
@@ -122,7 +128,7 @@ def _next(pair: Pair, table: CohortTable) -> str:
         parts = [f"That is {leavers}."]
     else:
         each = "" if money.period == "once" else f" a {money.period}"
-        parts = [f"That is {escape(words.money(lead.revenue_at_risk, pair.schema.currency))}{each} and {leavers}."]
+        parts = [f"That is {escape(words.money(lead.revenue_at_risk, pair.schema.currency, cents=False))}{each} and {leavers}."]
     if top is not None and top.against_average is not None and len(table.large) > 1:
         name = f"**{escape(_name(pair, top.segment))}**" if top is not table.large[0] else "this same group"
         risk, times = words.percent(top.segment.average_risk), words.times(top.against_average).removesuffix("×")
@@ -177,12 +183,19 @@ def _box(key: str) -> str:
 def _columns(pair: Pair) -> tuple[dict[str, str], list[str]]:
     """Columns that can make rows, by name, and those of few enough groups to make columns too."""
     found = dimensions(pair.snapshot)
-    names: dict[str, str] = {}
-    for column in (*(one.column for one in found), BAND):
-        name = name_of(column, pair.schema)
-        names[column] = name if name not in names.values() else f"{name} ({len(names) + 1})"
+    every = _named(pair)
+    names = {column: every[column] for column in (*(one.column for one in found), BAND)}
     few = [one.column for one in found if len(one.labels) <= MOST_COLUMNS]
     return names, [*few, *([BAND] if len(pair.schema.bands) <= MOST_COLUMNS else []), _NONE]
+
+
+def _named(pair: Pair) -> dict[str, str]:
+    """A name of its own for every column, as the address and the boxes have it."""
+    names: dict[str, str] = {}
+    for column in (*pair.schema.names, BAND):
+        name = name_of(column, pair.schema)
+        names[column] = name if name not in names.values() else f"{name} ({len(names) + 1})"
+    return names
 
 
 def _picked(key: str, other: str, was: str, name: Callable[[str], str]) -> None:
@@ -225,17 +238,23 @@ def _write_address() -> None:
 def _group(pair: Pair, chosen: Filter) -> _Chosen | None:
     """The group that is looked into; None where there is none, or the filter leaves nobody of it."""
     told = state.view().get(_GROUP, ())
-    columns, labels = tuple(told[::2]), tuple(told[1::2])
-    known = len(columns) == len(labels) == len(set(columns)) and all(one == BAND or one in pair.schema for one in columns)
-    if not told or not known:
+    by_name = {name: column for column, name in pair.answer("column names", lambda: _named(pair)).items()}
+    columns, labels = tuple(by_name.get(name, "") for name in told[::2]), tuple(told[1::2])
+    if not told or len(columns) != len(labels) or len(set(columns)) < len(columns) or "" in columns:
         return None
     there = all(label in pair.snapshot.groups(column) for column, label in zip(columns, labels, strict=True))
     narrowed = within(chosen, columns, labels) if there else None
     return None if narrowed is None else _Chosen(columns, labels, narrowed)
 
 
-def _choose(columns: Sequence[str], labels: Sequence[str]) -> None:
-    state.look({**state.view(), _GROUP: tuple(part for pair in zip(columns, labels, strict=True) for part in pair)})
+def _choose(pair: Pair, of: Segment) -> None:
+    names = pair.answer("column names", lambda: _named(pair))
+    state.look(
+        {
+            **state.view(),
+            _GROUP: tuple(part for c, label in zip(of.columns, of.labels, strict=True) for part in (names[c], label)),
+        }
+    )
 
 
 def _close() -> None:
@@ -269,7 +288,7 @@ def _look_into(pair: Pair, group: _Chosen) -> None:
             _customers(pair, group.filter, "_group_customers", segment.customers)
         if compared:
             with right:
-                _changes(pair, group.filter, "This group")
+                since_the_last_scoring(pair, group.filter, "This group")
 
 
 def _alone(pair: Pair, group: _Chosen) -> None:
@@ -278,7 +297,7 @@ def _alone(pair: Pair, group: _Chosen) -> None:
 
 
 def _summary(pair: Pair, segment: Segment) -> str:
-    customers = f"{words.count(segment.customers)} {_noun(segment.customers)}"
+    customers = words.counted(segment.customers, "customer")
     if segment.small:
         least = words.count(pair.snapshot.small_group)
         return f"{customers}; {words.lower_first(words.say('too few', count=words.count(segment.customers), least=least))}"
@@ -288,7 +307,7 @@ def _summary(pair: Pair, segment: Segment) -> str:
         f"{words.count(segment.expected_leavers)} expected leavers",
     ]
     if segment.revenue_at_risk is not None:
-        parts.append(f"{escape(words.money(segment.revenue_at_risk, pair.schema.currency))} at risk")
+        parts.append(f"{escape(words.money(segment.revenue_at_risk, pair.schema.currency, cents=False))} at risk")
     return " · ".join(parts)
 
 
@@ -347,17 +366,17 @@ def _tiles(pair: Pair, table: CohortTable, figure: str, group: _Chosen | None) -
 
     def clicked(point: Sequence[str]) -> None:
         if point and point[0].isdigit() and int(point[0]) < len(table.cohorts):
-            _toggle(table.cohorts[int(point[0])].segment, group)
+            _toggle(pair, table.cohorts[int(point[0])].segment, group)
 
     widgets.chart(drawn, key="_tiles", on_click=clicked)
 
 
-def _toggle(segment: Segment, group: _Chosen | None) -> None:
+def _toggle(pair: Pair, segment: Segment, group: _Chosen | None) -> None:
     """Look into a group; the one that is open already is closed."""
     if group and (group.columns, group.labels) == (segment.columns, segment.labels):
         _close()
     else:
-        _choose(segment.columns, segment.labels)
+        _choose(pair, segment)
 
 
 def _in_order(pair: Pair, table: CohortTable, place: int) -> list[str]:
@@ -398,7 +417,7 @@ def _carriers(pair: Pair, table: CohortTable, group: _Chosen | None) -> None:
     shown, rest = table.large[:_BARS], [one.segment for one in table.large[_BARS:]] + list(table.small)
 
     def figure(value: float) -> str:
-        return words.money(value, pair.schema.currency) if money else words.count(value)
+        return words.money(value, pair.schema.currency, cents=False) if money else words.count(value)
 
     bars = [
         Bar(
@@ -420,7 +439,7 @@ def _carriers(pair: Pair, table: CohortTable, group: _Chosen | None) -> None:
 
     def clicked(point: Sequence[str]) -> None:
         if point and point[0].isdigit() and int(point[0]) < len(shown):
-            _toggle(shown[int(point[0])].segment, group)
+            _toggle(pair, shown[int(point[0])].segment, group)
 
     widgets.chart(drawn, key="_carriers", on_click=clicked)
 
@@ -448,7 +467,7 @@ def _all_groups(pair: Pair, table: CohortTable, group: _Chosen | None) -> None:
     def chose(key: str) -> None:
         rows = st.session_state[key].selection.rows
         if rows and rows[0] < len(order):
-            _choose(order[rows[0]].segment.columns, order[rows[0]].segment.labels)
+            _choose(pair, order[rows[0]].segment)
         else:
             _close()
 
@@ -490,7 +509,7 @@ def _columns_of(pair: Pair, table: CohortTable, order: Sequence[Cohort]) -> _Col
     found["× average"] = (told(lambda one: one.against_average), _number("%.1f×", 78, average))
     if any(one.lead for one in order):
         besides = "The reason that most often stands first, besides the columns of the table, and for how many customers it does."
-        reasons = told(lambda one: lead_words(one.lead, pair.schema) if one.lead else None)
+        reasons = told(lambda one: lead_words(one.lead, pair.leanings) if one.lead else None)
         found["Top reason"] = (reasons, st.column_config.TextColumn(help=besides))
     return found
 
@@ -563,9 +582,9 @@ def _reconciled(pair: Pair, table: CohortTable) -> str:
     small = pair.snapshot.small_group
 
     def sums(customers: int, leavers: float, revenue: float | None) -> str:
-        parts = [f"{words.count(customers)} {_noun(customers)}", f"{words.count(leavers)} expected leavers"]
+        parts = [words.counted(customers, "customer"), f"{words.count(leavers)} expected leavers"]
         return ", ".join(
-            [*parts, *([] if revenue is None else [f"{escape(words.money(revenue, pair.schema.currency))} at risk"])]
+            [*parts, *([] if revenue is None else [f"{escape(words.money(revenue, pair.schema.currency, cents=False))} at risk"])]
         )
 
     text = f"Totals agree with the filter: {sums(table.customers, table.expected_leavers, table.revenue_at_risk)}"
@@ -591,7 +610,8 @@ def _file(pair: Pair, table: CohortTable) -> bytes:
     """The table as a file for spreadsheets, in which no text runs as a formula."""
     buffer = io.BytesIO()
     simulated = data.desk().settings.simulated or pair.snapshot.simulated
-    harmless(as_frame(table, pair.schema, simulated=simulated)).write_csv(buffer, quote_style="non_numeric", include_bom=True)
+    frame = as_frame(table, pair.schema, pair.leanings, simulated=simulated)
+    harmless(frame).write_csv(buffer, quote_style="non_numeric", include_bom=True)
     return buffer.getvalue()
 
 
@@ -628,7 +648,7 @@ def _stand_out(pair: Pair, chosen: Filter, group: _Chosen | None) -> None:
     def chose(key: str) -> None:
         rows = st.session_state[key].selection.rows
         if rows and rows[0] < len(segments):
-            _choose(segments[rows[0]].columns, segments[rows[0]].labels)
+            _choose(pair, segments[rows[0]])
         else:
             _close()
 
@@ -643,57 +663,6 @@ def _how(found: Riskiest) -> str:
         f"Searched among {words.count(found.searched)} customers chosen at random: {words.count(found.tried)} groups tried. "
         f"Told only if the {words.count(found.checked)} others bear it out, allowing for the number of segments told."
     )
-
-
-def _changes(pair: Pair, chosen: Filter, who: str) -> None:
-    """What changed for some customers since the scoring before."""
-    st.header("Since the last scoring", anchor=False)
-    before = pair.before
-    if before is None:
-        first = pair.before_id is None
-        st.markdown(
-            "First scoring: nothing to compare with yet."
-            if first
-            else "The scoring before had other columns; it cannot be compared."
-        )
-        return
-    try:
-        found = pair.answer(("movers", chosen), lambda: movers_in(before, pair.snapshot, chosen))
-    except StoreUnavailable as error:
-        st.markdown(f"The scoring before cannot be compared: {escape(str(error))}")
-        return
-    st.caption(f"{who}, compared with {words.day(found.since)}")
-    st.markdown("\n".join(f"- {line}" for line in _told(pair, found)))
-
-
-def _told(pair: Pair, found: GroupMovers) -> list[str]:
-    """What changed, line by line. Markdown, data escaped."""
-    change = words.change(found.now - found.before)
-    lines = [f"**{words.count(found.now)} {_noun(found.now)}**, {words.count(found.before)} then ({change})."]
-    came = [f"{words.count(found.came)} new"] if found.came else []
-    came += [f"{words.count(found.joined)} from other groups"] if found.joined else []
-    went = [f"{words.count(found.went)} are no longer there"] if found.went else []
-    went += [f"{words.count(found.left_for_others)} are in other groups now"] if found.left_for_others else []
-    if came:
-        lines.append(f"Came: {' and '.join(came)}.")
-    if went:
-        lines.append(f"Went: {' and '.join(went)}.")
-    into, out_of = words.count(found.into), words.count(found.out_of)
-    lines.append(f"**{into}** moved into {escape(words.lower_first(found.band))} risk, {out_of} moved out.")
-    if found.change is not None and min(found.before, found.now) >= pair.snapshot.small_group:
-        points = words.points(found.change, signed=False, decimals=1)
-        rose = "rose by" if found.change > 0 else "fell by"
-        lines.append(f"The average risk {rose} {points}." if points.strip("0. points") else "The average risk is the same.")
-        if found.revenue is not None:
-            revenue = escape(words.money(found.revenue, pair.schema.currency, signed=True))
-            lines.append(f"Revenue at risk: {revenue}.")
-    if not found.same_model:
-        lines.append("The model changed as well: part of the difference is its own.")
-    return lines
-
-
-def _noun(number: int) -> str:
-    return "customer" if number == 1 else "customers"
 
 
 run = data.run()

@@ -17,6 +17,7 @@ from churn.charts.sparkline import sparkline
 from churn.understand.cohorts import Cohorts, segments
 from churn.words import escape_markdown as escape
 from pages.shared import data, state, widgets
+from pages.shared.changes import since_the_last_scoring
 from pages.shared.data import Pair
 
 _STEP = 0.05
@@ -52,7 +53,7 @@ def page(pair: Pair, chosen: Filter) -> None:
     with left:
         _customers(pair, chosen)
     with right:
-        _changes(pair)
+        since_the_last_scoring(pair, chosen, "These customers" if chosen else "All customers")
 
 
 # -- the answer ----------------------------------------------------------------
@@ -68,7 +69,7 @@ def _title(pair: Pair, totals: Totals) -> str:
     if totals.revenue_at_risk is None or schema.money is None:
         return title
     period = {"month": "monthly ", "quarter": "quarterly ", "year": "yearly ", "once": ""}[schema.money.period]
-    return f"{title}, taking {words.money(totals.revenue_at_risk, schema.currency)} of {period}revenue"
+    return f"{title}, taking {words.money(totals.revenue_at_risk, schema.currency, cents=False)} of {period}revenue"
 
 
 def _next(pair: Pair, totals: Totals, cohorts: Cohorts) -> str:
@@ -104,7 +105,7 @@ def _tiles(pair: Pair, chosen: Filter, totals: Totals) -> None:
     since = widgets.since(pair.before.as_of) if pair.before else ""
 
     def money(value: float) -> str:
-        return words.money(value, schema.currency)
+        return words.money(value, schema.currency, cents=False)
 
     def tile(label: str, take: _Take, figure: _Print, change: _Print, also: str, help: str) -> None:
         now, then = take(totals), take(before) if before else None
@@ -130,7 +131,7 @@ def _tiles(pair: Pair, chosen: Filter, totals: Totals) -> None:
                     "Revenue at risk",
                     lambda of: of.revenue_at_risk,
                     money,
-                    lambda d: words.money(d, schema.currency, signed=True),
+                    lambda d: words.money(d, schema.currency, signed=True, cents=False),
                     _likely(totals.interval, money),
                     "Each customer's revenue times the risk of leaving, added up." + _odds(totals.interval),
                 )
@@ -186,7 +187,7 @@ def _where(pair: Pair, cohorts: Cohorts) -> None:
     st.caption(f"By {escape(names)} · click a group to look at it alone")
 
     def stake(value: float) -> str:
-        return words.money(value, pair.schema.currency) if money else words.count(value)
+        return words.money(value, pair.schema.currency, cents=False) if money else words.count(value)
 
     bars = [
         Bar(
@@ -234,37 +235,6 @@ def _customers(pair: Pair, chosen: Filter) -> None:
     )
     st.caption("Click a number to open the customer")
     widgets.customer_table(pair, chosen, order=state.REVENUE, rows=_CUSTOMERS, key="_top")
-
-
-def _changes(pair: Pair) -> None:
-    st.header("Since the last scoring", anchor=False)
-    found = pair.movers
-    if found is None:
-        first = pair.before_id is None
-        st.markdown(
-            "First scoring: nothing to compare with yet."
-            if first
-            else "The scoring before had other columns; it cannot be compared."
-        )
-        return
-    st.caption(f"All customers, compared with {words.day(found.since)}")
-    into, out_of = words.count(found.into), words.count(found.out_of)
-    band = escape(words.lower_first(found.band))
-    lines = [f"**{into} {_noun(found.into)}** moved into {band} risk, {out_of} moved out."]
-    if found.came or found.went:
-        came, went = f"**{words.count(found.came)} {_noun(found.came)}** came", f"{words.count(found.went)} are no longer there"
-        lines.append(f"{came}, {went}." if found.came and found.went else f"{came}." if found.came else f"**{went}**.")
-    if not found.same_model:
-        lines.append("The model changed as well: part of the difference is its own.")
-    elif found.drivers and abs(found.drivers[0].change) >= 0.0005:
-        lead = found.drivers[0]
-        label = escape(pair.schema.feature(lead.feature).label)
-        lines.append(f"**{label}** accounts for the largest change of the average risk: {words.points(lead.change, decimals=1)}.")
-    st.markdown("\n".join(f"- {line}" for line in lines))
-
-
-def _noun(number: int) -> str:
-    return "customer" if number == 1 else "customers"
 
 
 run = data.run()

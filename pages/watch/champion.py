@@ -61,7 +61,7 @@ def page(pair: Pair) -> None:
 def _why(pair: Pair, shown: Metrics | None, change: Change) -> None:
     st.header("Why it was chosen", anchor=False)
     why = f": {escape(change.why)}" if change.why else ""
-    ranges = " · in brackets, where a figure lies 19 times in 20" if shown else ""
+    ranges = " · in brackets, the likely range (19 times in 20)" if shown else ""
     st.caption(f"Put in use by {escape(change.who)} on {words.moment(widgets.local(change.since))}{why}{ranges}")
     with widgets.loading(120):
         found = _verdicts(pair, shown)
@@ -198,7 +198,7 @@ def _how_to_change(pair: Pair, other: str | None) -> None:
     back = pointers.before(pair.pointer.history)
     commands = [f"churn{option} promote {other}"] if other else [f"churn{option} train TABLE --schema schema.yaml"]
     st.markdown("To put another version in use:" if other else "To train another version:")
-    if back and back[1]:  # a pair without a scoring would leave nothing to show
+    if back and back[1] and back[0] != pair.pointer.model:  # without a scoring there would be nothing to show
         commands.append(f'churn{option} rollback --reason "…"  # shows model {back[0]} as it was before')
     st.code("\n".join(commands), language=None)
 

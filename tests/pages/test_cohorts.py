@@ -103,10 +103,10 @@ def test_the_address_says_what_is_shown(workspace: Path, run_page: Run, risks: p
     [
         {"by_row": ["nothing"], "by_figure": ["anything"]},
         {"by_row": ["Contract"], "by_column": ["Contract"]},
-        {"by_group": ["contract"]},
-        {"by_group": ["contract", "Never", "internet", "DSL"]},
+        {"by_group": ["Contract"]},
+        {"by_group": ["Contract", "Never", "Internet", "DSL"]},
         {"by_group": ["no such column", "x"]},
-        {"by_group": ["contract", "Monthly", "contract", "One year"]},
+        {"by_group": ["Contract", "Monthly", "Contract", "One year"]},
     ],
 )
 def test_an_address_that_means_nothing(workspace: Path, run_page: Run, address: dict[str, list[str]]) -> None:
@@ -118,7 +118,7 @@ def test_an_address_that_means_nothing(workspace: Path, run_page: Run, address: 
 
 
 def test_a_group_and_its_customers(workspace: Path, run_page: Run, risks: pl.DataFrame) -> None:
-    app = run_page(workspace, PAGE, by_group=["contract", "Monthly", "internet", "Fibre"])
+    app = run_page(workspace, PAGE, by_group=["Contract", "Monthly", "Internet", "Fibre"])
     inside = risks.filter(pl.col("contract") == "Monthly", pl.col("internet") == "Fibre")
     assert "Monthly · Fibre" in [one.value for one in app.header]
     assert f"{inside.height} customers · {words.percent(inside['risk'].mean())} risk" in said(app)
@@ -133,7 +133,7 @@ def test_a_group_and_its_customers(workspace: Path, run_page: Run, risks: pl.Dat
 
 
 def test_a_group_looked_at_alone(workspace: Path, run_page: Run, risks: pl.DataFrame) -> None:
-    app = run_page(workspace, PAGE, by_group=["contract", "Monthly", "internet", "Fibre"])
+    app = run_page(workspace, PAGE, by_group=["Contract", "Monthly", "Internet", "Fibre"])
     next(button for button in app.button if button.key == "_alone").click().run()
     inside = risks.filter(pl.col("contract") == "Monthly", pl.col("internet") == "Fibre").height
     assert f"{inside} of 600 customers" in said(app)
@@ -141,7 +141,7 @@ def test_a_group_looked_at_alone(workspace: Path, run_page: Run, risks: pl.DataF
 
 
 def test_a_group_the_filter_leaves_out(workspace: Path, run_page: Run) -> None:
-    app = run_page(workspace, PAGE, contract=["One year"], by_group=["contract", "Monthly"])
+    app = run_page(workspace, PAGE, contract=["One year"], by_group=["Contract", "Monthly"])
     assert not app.exception
     assert not [button for button in app.button if button.key == "_close"]
 
@@ -168,7 +168,7 @@ def test_changes_since_the_last_scoring(workspace: Path, run_page: Run) -> None:
 
 def test_first_scoring(tmp_path: Path, run_page: Run) -> None:
     publish_scoring(tmp_path, publish_model(tmp_path), date.today())
-    app = run_page(tmp_path, PAGE, by_group=["contract", "Monthly"])
+    app = run_page(tmp_path, PAGE, by_group=["Contract", "Monthly"])
     assert not app.exception
     assert said(app).count("First scoring: nothing to compare with yet.") == 1
 
@@ -211,7 +211,7 @@ def test_without_money(tmp_path: Path, run_page: Run) -> None:
 
 
 def test_names_full_of_markup(workspace: Path, run_page: Run) -> None:
-    app = run_page(workspace, PAGE, by_row=["Plan"], by_column=["Rows only"], by_group=["plan", AWKWARD])
+    app = run_page(workspace, PAGE, by_row=["Plan"], by_column=["Rows only"], by_group=["Plan", AWKWARD])
     assert not app.exception
     assert AWKWARD in list(groups(app)["Group"])
     assert AWKWARD in [one.value.replace("\\", "") for one in app.header]
@@ -297,8 +297,8 @@ def test_from_a_filter_to_a_group_to_a_customer_and_back(
     page.get_by_role("button", name="Close").wait_for()
     group = page.url
     told = dict(zip(*[iter(parse_qs(urlsplit(group).query)["by_group"])] * 2, strict=True))
-    assert list(told) == ["internet", "tenure_m"]
-    inside = risks.filter(pl.col("contract") == "Monthly", pl.col("internet") == told["internet"])
+    assert list(told) == ["Internet", "Tenure"]
+    inside = risks.filter(pl.col("contract") == "Monthly", pl.col("internet") == told["Internet"])
 
     click_row(page, page.get_by_test_id("stDataFrame").first, 100)
     page.get_by_role("heading", level=1, name=re.compile("risk of leaving")).wait_for()

@@ -53,8 +53,24 @@ def test_figures_are_those_of_the_base(workspace: Path, run_page: Run, risks: pl
 def test_changes_since_the_last_scoring(workspace: Path, run_page: Run) -> None:
     app = run_page(workspace)
     assert [metric.delta[0] for metric in app.metric] == ["+"] * 4
-    assert "**20 customers** came." in texts(app)
+    assert "**600 customers**, 580 then (+20)." in texts(app)
+    assert "Came: 20 new." in texts(app)
     assert "**Monthly fee** accounts for the largest change of the average risk" in texts(app)
+
+
+def test_changes_are_those_of_the_filter(workspace: Path, run_page: Run, risks: pl.DataFrame) -> None:
+    some = risks.filter(pl.col("contract") == "Monthly").height
+    told = texts(run_page(workspace, contract=["Monthly"]))
+    assert "These customers, compared with" in told
+    assert f"**{some} customers**" in told
+    assert "accounts for the largest change" not in told  # known of the whole base only
+
+
+def test_an_unchanged_base_says_so(tmp_path: Path, run_page: Run) -> None:
+    model = publish_model(tmp_path)
+    for day in (date(2026, 10, 1), date(2026, 11, 1)):
+        publish_scoring(tmp_path, model, day)
+    assert "Nothing changed: the same 600 customers, at the same risk." in texts(run_page(tmp_path))
 
 
 def test_a_fall_since_the_last_scoring_points_down(tmp_path: Path, run_page: Run) -> None:

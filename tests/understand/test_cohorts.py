@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -18,6 +19,7 @@ from churn.score.batch import Scored, band_of, write_scoring
 from churn.score.people import harmless
 from churn.settings import Settings
 from churn.understand.cohorts import as_frame, cohort_table, dimensions, observed, segments, stake, within
+from churn.understand.leanings import Leaning
 
 DOCUMENT = {
     "key": "id",
@@ -38,6 +40,8 @@ DOCUMENT = {
         {"name": "town", "kind": "category", "label": "Town", "levels": [{"value": f"T{i}"} for i in range(20)]},
     ],
 }
+
+LEANINGS = defaultdict(lambda: Leaning("much of it", "little of it"))
 
 
 @pytest.fixture
@@ -211,7 +215,7 @@ def test_with_dates_who_left_is_not_told(open_base: Callable[..., Snapshot]) -> 
     snapshot = open_base(snapshot={"column": "day"})
     table = cohort_table(snapshot, Filter(), ("internet",))
     assert not table.outcomes
-    assert "Left, of those known" not in as_frame(table, snapshot.schema, simulated=False).columns
+    assert "Left, of those known" not in as_frame(table, snapshot.schema, LEANINGS, simulated=False).columns
 
 
 def test_within_a_filter() -> None:
@@ -224,7 +228,7 @@ def test_within_a_filter() -> None:
 def test_the_table_for_a_file(open_base: Callable[..., Snapshot]) -> None:
     snapshot = open_base()
     table = cohort_table(snapshot, Filter(), ("internet",))
-    frame = as_frame(table, snapshot.schema, simulated=True)
+    frame = as_frame(table, snapshot.schema, LEANINGS, simulated=True)
     assert frame.columns == [
         "Internet",
         "Customers",
@@ -245,7 +249,7 @@ def test_the_table_for_a_file(open_base: Callable[..., Snapshot]) -> None:
     ]
     by_name = {row["Internet"]: row for row in frame.iter_rows(named=True)}
     assert by_name["Fibre"]["Note"] == "Simulated data"
-    assert by_name["Fibre"]["Top reason"] == "Lowered by contract (50%)"
+    assert by_name["Fibre"]["Top reason"] == "Lowered by little of it (50%)"
     small = by_name["No"]
     assert small["Note"] == "Simulated data; Too few customers to say"
     assert small["Customers"] == table.small[0].customers
@@ -261,7 +265,7 @@ def test_no_group_runs_as_a_formula(open_base: Callable[..., Snapshot]) -> None:
         "levels": [{"value": "Monthly", "label": '=HYPERLINK("http://x")'}, {"value": "Yearly", "label": "+1"}],
     }
     snapshot = open_base(features=features)
-    frame = harmless(as_frame(cohort_table(snapshot, Filter(), ("contract",)), snapshot.schema, simulated=False))
+    frame = harmless(as_frame(cohort_table(snapshot, Filter(), ("contract",)), snapshot.schema, LEANINGS, simulated=False))
     assert frame.columns[0] == "'=Contract"
     assert sorted(frame["'=Contract"]) == ['\'=HYPERLINK("http://x")', "+1"]  # a number is no formula
 
@@ -272,7 +276,7 @@ def test_a_column_called_like_a_figure(open_base: Callable[..., Snapshot]) -> No
     snapshot = open_base(features=features, money=None)
     table = cohort_table(snapshot, Filter(), ("contract", BAND))
     assert table.revenue_at_risk is None
-    frame = as_frame(table, snapshot.schema, simulated=False)
+    frame = as_frame(table, snapshot.schema, LEANINGS, simulated=False)
     assert frame.columns[:5] == ["Risk", "Risk band", "Customers", "Share of customers", "Risk_"]
     assert not [name for name in frame.columns if "evenue" in name]
     assert frame["Note"].drop_nulls().unique().to_list() in ([], ["Too few customers to say"])

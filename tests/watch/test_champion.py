@@ -174,8 +174,9 @@ def test_compare_says_which_is_better_where_it_can(metrics: Metrics) -> None:
 def test_history_counts_scorings_between_changes() -> None:
     history = [
         entry("v1", "promote", None, "first"),
-        entry("v1"),
-        entry("v1"),
+        entry("v1", scoring="a"),
+        entry("v1", scoring="b"),
+        entry("v1", scoring="a"),  # shown again: still two
         entry("v2", "promote"),
         entry("v1", "rollback", reason="too many calls"),
     ]
