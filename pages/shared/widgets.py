@@ -432,9 +432,16 @@ def customer_table(pair: Pair, chosen: Filter, *, order: Order, rows: int, key: 
 
 
 def _raised(customer: Customer, pair: Pair) -> str | None:
-    """The fact that raises a customer's risk most: `Tenure: 1 month (+25)`; None where nothing does."""
-    lead = next((reason for reason in customer.reasons if reason.points > 0), None)
-    if lead is None:
-        return None
-    fact = words.value_text(customer.row[lead.feature], pair.schema.feature(lead.feature), pair.schema)
-    return f"{fact} ({words.points(lead.points, unit=False)})"
+    """The fact that raises a customer's risk most, with the points its own page prints: `Tenure: 1 month (+25)`.
+
+    None where nothing does. A model that takes long to explain is not asked again: its reasons come from the scoring.
+    """
+    if pair.bundle.model.quick:
+        told = [(reason.feature, reason.printed_points / 100) for reason in pair.account(customer).reasons]
+    else:
+        told = [(reason.feature, reason.points) for reason in customer.reasons]
+    for name, points in told:
+        if points > 0:
+            fact = words.value_text(customer.row[name], pair.schema.feature(name), pair.schema)
+            return f"{fact} ({words.points(points, unit=False)})"
+    return None
