@@ -14,6 +14,7 @@ Kind = Literal["png", "svg"]
 KINDS: tuple[Kind, ...] = ("png", "svg")
 _HEAD = 56  # px above the chart for its title and note
 _PAPER = {"light": "#FFFFFF", "dark": "#0F151C"}  # the page's own, as in `.streamlit/config.toml`; a chart alone has none
+_WIDER = 0.25  # the font that whoever opens the picture has may need that much more room beside the chart
 _SCALE = 2  # pixels of a PNG for each of the screen's
 
 
@@ -29,6 +30,8 @@ def picture(chart: Chart, kind: Kind, *, title: str, note: str, name: str, on: s
     margin = dict(layout["margin"])
     height = chart.height + _HEAD
     margin["t"] += _HEAD
+    for side in "lr":
+        margin[side] += round(_WIDER * margin[side])
     corner = {"xref": "paper", "yref": "paper", "yanchor": "top", "xshift": 8 - margin["l"]}
     head = [
         theme.note(theme.text(text, bold=bold), 0, 1, yshift=margin["t"] - down, **corner)

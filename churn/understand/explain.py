@@ -265,6 +265,18 @@ def influences_frame(found: Influences, *, simulated: bool) -> pl.DataFrame:
     return _noted(pl.DataFrame(table), simulated)
 
 
+def cohorts_frame(found: ByCohort, *, simulated: bool) -> pl.DataFrame:
+    """What matters in each group, for a file: a row for each group, its customers, and a column for each row of the answer; what
+    is too small to say is empty."""
+    table: dict[str, list[Any]] = {"Group": list(found.labels), "Customers": list(found.customers)}
+    for row, sizes in zip(found.rows, found.sizes, strict=True):
+        name = f"{row.label}, points on average"
+        while name in table:  # two columns may be called alike
+            name += "_"
+        table[name] = [None if size is None else _points(size) for size in sizes]
+    return _noted(pl.DataFrame(table, strict=False), simulated)
+
+
 def gap_frame(found: Gap, *, simulated: bool) -> pl.DataFrame:
     """What sets two groups apart, for a file: from the first group's risk, column by column, to the second's."""
     names = [found.left.label, *(row.label for row in found.rows), found.right.label]

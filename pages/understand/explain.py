@@ -7,6 +7,7 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from churn.understand.explain import (
     Unit,
     by_cohort,
     coarser,
+    cohorts_frame,
     gap,
     gap_frame,
     has_groups,
@@ -238,14 +240,12 @@ def _matters(pair: Pair, chosen: Filter, found: Influences, across: str | None) 
         ]
         drawn = bar_list(bars, what="points of risk on average", noun=noun, leading=theme.RAISES, chosen=marked)
         title, caption = "What matters", "Points of risk, up or down · in brackets: with their sign · click one to look into it"
+        frame = partial(influences_frame, found, simulated=_simulated(pair))
     else:
-        drawn, title = _across(pair, chosen, found.unit, across)
+        drawn, title, frame = _across(pair, chosen, found.unit, across)
         caption = "Points of risk on average, up or down · small figure: customers · click a tile to look into its column"
 
-    def table() -> pl.DataFrame:
-        return influences_frame(found, simulated=_simulated(pair))
-
-    drawn = _head(pair, chosen, title, drawn, "what-matters", table)
+    drawn = _head(pair, chosen, title, drawn, "what-matters", frame)
     st.caption(caption)
     widgets.chart(drawn, key="_matters", on_click=clicked)
     if across is None and (line := _the_rest(found, rows)):
@@ -277,7 +277,8 @@ def _the_rest(found: Influences, rows: Sequence[Any]) -> str:
     return f"{words.count(len(rest))} {name}: {together} together, none above {_size(rest[0].size)}."
 
 
-def _across(pair: Pair, chosen: Filter, unit: Unit, column: str) -> tuple[Chart, str]:
+def _across(pair: Pair, chosen: Filter, unit: Unit, column: str) -> tuple[Chart, str, partial[pl.DataFrame]]:
+    """What matters in each group of a column: the tiles, what they are called, and their table."""
     found = pair.answer(("across", chosen, unit, column), lambda: by_cohort(pair.snapshot, chosen, column, unit))
     assert found is not None  # the page has customers by now
     rows = [row for row in found.rows if row.size > 0]
@@ -298,7 +299,7 @@ def _across(pair: Pair, chosen: Filter, unit: Unit, column: str) -> tuple[Chart,
     name = words.lower_first(name_of(column, pair.schema))
     by = ["column" if unit == "column" else "business group", name]
     drawn = heat_map(tiles, [row.label for row in rows], list(found.labels), what="points of risk", by=by)
-    return drawn, f"What matters by {name}"
+    return drawn, f"What matters by {name}", partial(cohorts_frame, found, simulated=_simulated(pair))
 
 
 # -- pairs -------------------------------------------------------------------------
