@@ -19,7 +19,8 @@ from churn.model.risk_model import RiskModel
 from churn.understand.evidence import Evidence
 from churn.understand.what_if import Value, choices, edit, same, table_of
 
-_MOST, _MOST_EACH = 61, 8  # values along one column; along each of two
+_MOST = 61  # values along one column
+_MOST_EACH = (8, 6)  # along the first and the second of two
 _SLOW = 3  # times fewer numbers for a model that takes long
 
 
@@ -100,7 +101,7 @@ def curve(
     """
     base = _Base.of(row, changes, model.schema, evidence)
     own = base.row.get(feature.name)
-    values = base.values(feature, _many(most, _MOST, model))
+    values = base.values(feature, most or (_MOST if model.quick else _MOST // _SLOW))
     spots = _spots(base, [{feature.name: value} for value in values], model, evidence)
     found = [Spot(value, *spot, here=same(value, own)) for value, spot in zip(values, spots, strict=True) if spot is not None]
     return Curve(feature, tuple(found))
@@ -113,17 +114,17 @@ def surface(
     evidence: Evidence,
     *,
     changes: Mapping[str, Any] | None = None,
-    most: int | None = None,
 ) -> Surface:
     """The same along two different columns at once, rows × columns; see `curve` for the parameters.
 
-    The customer's own value is among those of each column.
+    A number is tried where the customers are, in about equal shares; the customer's own value is always among those of each
+    column.
     """
     first, second = features
     if first.name == second.name:
         raise DataError(f"two different columns are needed; both are {first.name!r}")
     base = _Base.of(row, changes, model.schema, evidence)
-    values = [base.values(feature, _many(most, _MOST_EACH, model)) for feature in features]
+    values = [base.values(feature, most, shares=True) for feature, most in zip(features, _MOST_EACH, strict=True)]
     pairs = list(product(*values))
     spots = _spots(base, [{first.name: a, second.name: b} for a, b in pairs], model, evidence)
     own = [base.row.get(feature.name) for feature in features]
@@ -155,13 +156,13 @@ class _Base:
         edited = edit(row, standing, schema, evidence).row if standing else row
         return cls(row, standing, edited, schema, evidence)
 
-    def values(self, feature: Feature, most: int) -> list[Value]:
+    def values(self, feature: Feature, most: int, *, shares: bool = False) -> list[Value]:
         """What to try in a column: the levels the row allows, or a grid of what has been seen; the row's own is among them."""
         own = self.row.get(feature.name)
         if not feature.is_number:
             levels = [level.value for level in choices(self.row, feature, self.schema, self.evidence)]
             return [*levels, *([] if own in levels else [own])]
-        grid = self.evidence.grid(feature, most - 1)
+        grid = (self.evidence.shares if shares else self.evidence.grid)(feature, most - 1)
         return [*grid, None] if own is None or words.is_nothing(own) else [*sorted({*grid, float(own)})]
 
 
@@ -189,7 +190,3 @@ def _spots(
             support = next(supports)
             found.append((next(risks), support.supported, support.note))
     return found
-
-
-def _many(most: int | None, usual: int, model: RiskModel) -> int:
-    return most or (usual if model.quick else max(usual // _SLOW, 5))

@@ -132,6 +132,21 @@ class Evidence:
         inner = np.arange(math.ceil(low / step + 1e-9), math.ceil(high / step - 1e-9)) * step
         return tuple(float(f"{value:.12g}") for value in (low, *inner, high))
 
+    def shares(self, feature: Feature, most: int) -> tuple[float, ...]:
+        """At most `most` values of a number, lowest first, with about as many customers between each two; rounded to its steps.
+
+        The outermost hundredths are left out: a lone value far off would take a place that says nothing of anybody.
+        """
+        low, high = self.limits(feature)
+        known = self._known(feature.name)
+        known = known[(known >= low) & (known <= high)]
+        if not len(known):
+            return ()
+        cuts = np.quantile(known, np.linspace(0.01, 0.99, most), method="nearest")
+        step = self.step(feature)
+        rounded = np.clip(np.rint(cuts / step) * step, known[0], known[-1])
+        return tuple(sorted({float(f"{value:.12g}") for value in rounded}))
+
     def _known(self, name: str) -> Floats:
         if name not in self._known_values:
             self._known_values[name] = self._reference[name].drop_nulls().cast(pl.Float64).sort().to_numpy()

@@ -58,3 +58,9 @@ def test_wrapped_lines_fit_and_lose_nothing(label: str, room: float) -> None:
 def test_a_line_that_fits_stays_one() -> None:
     assert theme.wrap("Month-to-month · Fibre", 200) == ["Month-to-month · Fibre"]
     assert theme.wrap("", 100) == [""]
+
+
+def test_paper_has_the_colours_of_the_light_theme() -> None:
+    config = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    assert list(theme.ON_PAPER.values()) == config["theme"]["light"]["chartCategoricalColors"]
+    assert list(theme.ON_PAPER) == list(PLACEHOLDERS[:6])

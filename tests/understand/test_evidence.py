@@ -229,6 +229,22 @@ def test_a_grid_is_rising_few_and_within_what_was_seen(values: list[float], most
         assert set(grid) == set(values)
 
 
+@settings(max_examples=60, deadline=None)
+@given(some.lists(some.floats(-1e6, 1e6).map(lambda x: round(x, 2)), min_size=1, max_size=80), some.integers(2, 9))
+def test_values_by_shares_are_rising_few_and_within_what_was_seen(values: list[float], most: int) -> None:
+    evidence, feature = asked(values)
+    found = evidence.shares(feature, most)
+    assert 1 <= len(found) <= most
+    assert list(found) == sorted(set(found))
+    assert min(values) <= found[0]
+    assert found[-1] <= max(values)
+
+
+def test_values_by_shares_lie_where_the_customers_are() -> None:
+    evidence, feature = asked([*map(float, range(100)), 1e6])
+    assert evidence.shares(feature, 5) == (1.0, 26.0, 50.0, 74.0, 99.0)
+
+
 def test_limits_are_what_was_seen_and_what_can_be() -> None:
     assert asked([1, 5])[0].limits(number(range=(0, 100), at_least=5, at_most=500)) == (5, 100)
     assert asked([1, 5])[0].limits(number()) == (1, 5)
