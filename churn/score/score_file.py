@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from churn.model.risk_model import RiskModel
 
 REASONS = 3
+_BEGINNING = 5  # letters of a name with which another one may begin
 _ALIKE = 0.72  # of two names, from which one may be meant by the other (difflib's ratio of their letters)
 
 
@@ -80,7 +81,11 @@ def _likeness(one: str, other: str) -> float:
     a, b = (re.sub(r"[\W_]+", "", name).casefold() for name in (one, other))
     if not a or not b:
         return 0.0
-    return 1.0 if a == b else SequenceMatcher(None, a, b).ratio()
+    if a == b:
+        return 1.0
+    short, long = sorted((a, b), key=len)
+    begins = len(short) >= _BEGINNING and long.startswith(short)  # "Tenure (months)"
+    return max(SequenceMatcher(None, a, b).ratio(), _ALIKE if begins else 0.0)
 
 
 def label_of(name: str, schema: Schema) -> str:
@@ -101,7 +106,8 @@ class Checked:
 
     `table`: the rows with the schema's names, as they stand in the file (or put right, where that was asked for).
     `problems`: what keeps rows from being scored, each of one row or (row None) of all; `notices`: what scores all the same but
-    deserves a look. `good`: Boolean [rows], which rows can be scored. `fixable`: problems that can be put right without loss.
+    deserves a look. `good`: Boolean [rows], which rows can be scored. `fixable`: problems that can be put right without loss, and
+    `fixed`, how many were.
     """
 
     table: pl.DataFrame
@@ -110,6 +116,7 @@ class Checked:
     notices: tuple[Violation, ...]
     good: pl.Series
     fixable: int
+    fixed: int = 0
 
     @property
     def rows(self) -> int:
@@ -135,7 +142,9 @@ def check(table: pl.DataFrame, schema: Schema, matched: Match, *, fix: bool = Fa
     """
     own = table.select(pl.Series(name, table[column]) for name, column in matched.found.items())
     target = schema.target.column in matched.found
+    before = 0
     if fix:
+        before = _fixable(quality.check(own, schema, target=target))
         own, _ = quality.fix(own, schema, target=target)
     report = quality.check(own, schema, target=target, labels=True)
     absent = tuple(Violation(name, None, None, words.say("column missing")) for name in matched.missing)
@@ -143,8 +152,13 @@ def check(table: pl.DataFrame, schema: Schema, matched: Match, *, fix: bool = Fa
     of_rows = tuple(one for one in report.errors if one.row is not None)
     bad = pl.Series([one.row - 1 for one in of_rows if one.row is not None], dtype=pl.Int64).unique()
     good = pl.Series([not (absent or of_file)]).new_from_index(0, table.height).scatter(bad, False)
-    fixable = sum(one.fix is not None for one in of_rows)
-    return Checked(own, matched, (*absent, *of_file, *of_rows), report.warnings, good, fixable)
+    fixable = _fixable(report)
+    fixed = before - fixable if fix else 0
+    return Checked(own, matched, (*absent, *of_file, *of_rows), report.warnings, good, fixable, fixed)
+
+
+def _fixable(report: quality.Report) -> int:
+    return sum(one.fix is not None for one in report.errors)
 
 
 def problem_table(problems: Sequence[Violation], schema: Schema, matched: Match) -> pl.DataFrame:

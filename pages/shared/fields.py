@@ -1,4 +1,4 @@
-"""The fields of a what-if: one for each column that may be edited, by its kind, within what has been seen."""
+"""The fields of a what-if, or of a form: one for each column that may be edited, by its kind, within what has been seen."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from churn import words
 from churn.data.schema import Feature
 from churn.understand.what_if import Edited, choices
 from churn.words import escape_markdown as escape
-from pages.shared import state
 from pages.shared.data import Pair
+from pages.shared.state import TRIED, Draft
 
 
-def fields(pair: Pair, edited: Edited, names: Sequence[str]) -> None:
-    """The fields; of those with two values, two beside each other."""
+def fields(pair: Pair, edited: Edited, names: Sequence[str], draft: Draft = TRIED) -> None:
+    """The fields; of those with two values, two beside each other. What is set becomes a step of `draft`."""
     features = [pair.schema.feature(name) for name in names]
     levels = {feature.name: _levels(pair, edited, feature) for feature in features if not feature.is_number}
     for narrow, group in groupby(features, key=lambda feature: len(levels.get(feature.name, "not narrow")) <= 2):
@@ -29,7 +29,7 @@ def fields(pair: Pair, edited: Edited, names: Sequence[str]) -> None:
             places = st.columns(2, gap="small") if len(row) == 2 else [st.container()]
             for place, feature in zip(places, row, strict=True):
                 with place:
-                    _field(pair, edited, feature, levels.get(feature.name, []))
+                    _field(pair, edited, feature, levels.get(feature.name, []), draft)
 
 
 def _levels(pair: Pair, edited: Edited, feature: Feature) -> list[str]:
@@ -39,11 +39,11 @@ def _levels(pair: Pair, edited: Edited, feature: Feature) -> list[str]:
     return list(dict.fromkeys([*levels, *(value for value in own if value is not None)]))
 
 
-def _field(pair: Pair, edited: Edited, feature: Feature, levels: Sequence[str]) -> None:
+def _field(pair: Pair, edited: Edited, feature: Feature, levels: Sequence[str], draft: Draft) -> None:
     """One editable column, by its kind; it shows the edited row, so that undo, reset and rules show in it too."""
-    key = f"_edit {feature.name}"
+    key = f"_edit {feature.name}" if draft == TRIED else f"_edit {draft.key} {feature.name}"
     value, original = edited.row.get(feature.name), edited.before.get(feature.name)
-    options: dict[str, Any] = {"key": key, "on_change": _set, "args": (pair, feature, key, original)}
+    options: dict[str, Any] = {"key": key, "on_change": _set, "args": (pair, feature, key, original, draft)}
     if not feature.is_number:
         _choice(pair, feature, levels, value, options)
     elif value is not None and math.isfinite(span := _span(pair, feature)) and span > 0:
@@ -108,8 +108,8 @@ def slider_format(feature: Feature, span: float, currency: str) -> str:
     return f"{number}%%" if feature.unit == "percent" else number
 
 
-def _set(pair: Pair, feature: Feature, key: str, original: Any) -> None:
-    """A callback: the edit becomes a step of the scenario, which undo can take back.
+def _set(pair: Pair, feature: Feature, key: str, original: Any, draft: Draft) -> None:
+    """A callback: the edit becomes a step of the draft, which undo can take back.
 
     A slider also spans the customer's own value where that lies outside what has been seen; what is between is brought back in.
     """
@@ -117,8 +117,8 @@ def _set(pair: Pair, feature: Feature, key: str, original: Any) -> None:
     if value is None:
         return
     if not feature.is_number:
-        state.keep(state.scenario().set(feature.name, str(value), original))
+        draft.keep(draft.now().set(feature.name, str(value), original))
         return
     low, high = pair.evidence.limits(feature)
     number = float(value) if value == original else min(max(float(value), low), high)
-    state.keep(state.scenario().set(feature.name, number, original))
+    draft.keep(draft.now().set(feature.name, number, original))

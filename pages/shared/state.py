@@ -6,6 +6,7 @@ A session holds ids and choices, never tables. Customer ids live here and not in
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import streamlit as st
@@ -21,7 +22,6 @@ _CUSTOMER = "_customer"
 _ORDER = "_order"
 _PAGE, _ENTERED = "_page", "_page_entered"
 _VIEW, _WRITTEN = "_view", "_view_written"
-_SCENARIO = "_scenario"
 _LINKED = "_linked"
 _DELETED = "_deleted"
 _MODEL_SEEN = "_model_seen"
@@ -42,14 +42,31 @@ def open_customer(key: str | None) -> None:
     st.session_state[_CUSTOMER] = key
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Something that fields describe, step by step, so that it can be undone; `key`: of the session, and of the fields."""
+
+    key: str
+
+    def now(self) -> Scenario:
+        found: Scenario = st.session_state.get(self.key, Scenario())
+        return found
+
+    def keep(self, scenario: Scenario) -> None:
+        st.session_state[self.key] = scenario
+
+
+TRIED = Draft("_scenario")  # the what-if of the customer that is open
+NEW = Draft("_new_customer")  # a customer who is in no table
+
+
 def scenario() -> Scenario:
     """The what-if of the customer that is open."""
-    found: Scenario = st.session_state.get(_SCENARIO, Scenario())
-    return found
+    return TRIED.now()
 
 
 def keep(scenario: Scenario) -> None:
-    st.session_state[_SCENARIO] = scenario
+    TRIED.keep(scenario)
 
 
 def linked() -> Kept | None:

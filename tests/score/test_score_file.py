@@ -49,6 +49,7 @@ def test_columns_are_found_by_name_and_the_rest_is_not_looked_at(schema: Schema,
         ({"tenure": "Tenure "}, {"tenure": "Tenure "}),
         ({"charge": "MONTHLY_CHARGE"}, {"charge": "MONTHLY_CHARGE"}),  # as people call it
         ({"customer": "Customer-Number", "tenure": "tenures"}, {"customer": "Customer-Number", "tenure": "tenures"}),
+        ({"tenure": "Tenure (months)"}, {"tenure": "Tenure (months)"}),
         ({"contract": "weight"}, {}),
         ({"tenure": "who's"}, {}),
     ],
@@ -122,6 +123,8 @@ def test_every_cell_in_the_way_is_named_and_the_good_rows_are_scored(
     scores = _scores(bad, model)
     assert sorted(scores.table["customer"]) == sorted(raw["customer"].gather([i for i in range(40) if i not in (3, 7, 9)]))
     assert _scores(bad, model, fix=True).table.height == 38  # row 8 is put right; row 4 has another problem
+    right = score_file.check(bad, schema, matched, fix=True)
+    assert (right.fixable, right.fixed) == (0, 2)
 
 
 def test_scores_are_those_of_a_scoring_run_word_for_word(schema: Schema, raw: pl.DataFrame, make_model: MakeModel) -> None:
