@@ -10,6 +10,7 @@ import codecs
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 import polars as pl
@@ -18,8 +19,7 @@ from churn.data.schema import is_pattern
 from churn.errors import SourceError
 
 _DELIMITERS = (",", ";", "\t", "|")
-_OTHER_DELIMITERS = (":", "^", "~", "#", " ")
-_SPOKEN = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
+_UNKNOWN_DELIMITER = re.compile(r" {2,}|[^\w\s.\"'+-]|\s")  # one sign that no number and no name is made of, or spaces
 _BOMS = (  # utf-32 before utf-16: its mark begins with the other's
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -36,7 +36,7 @@ _NEIGHBOURS = {"cp1252", "latin_1", "cp1250", "cp1257", "iso8859_2", "iso8859_15
 _COMMA_NUMBER = r"^\s*[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+\s*$"
 _GROUPED_POINT = r"^\s*[+-]?\d{1,3}(\.\d{3})*\s*$"
 _THOUSANDS_LIKE = r"^\s*[+-]?\d{1,3}(,\d{3})+\s*$"
-_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\d{1,3}(\.\d{3})*(,\d+)?)\s*$"
+_NUMBER = r"^\s*[+-]?(\d+\.?\d*|(\d+|\d{1,3}(\.\d{3})+)(,\d+)?)\s*$"
 
 
 def parse(data: bytes, place: str) -> pl.DataFrame:
@@ -73,6 +73,14 @@ def parse(data: bytes, place: str) -> pl.DataFrame:
     table.columns = [str(position) for position in range(table.width)]
     table = table.filter(pl.any_horizontal(pl.all() != ""))
     return _decimal_points(name_columns(table, names, place))
+
+
+def one_column(name: str) -> str:
+    """What to say of a table that lacks a column and has a single one: most likely it was not taken apart as it should be."""
+    read = f"which was read as the one column {name[:60]!r}"
+    if mark := next((mark for mark in _DELIMITERS if mark in name), None):
+        return f"{read}: it seems to be separated by {mark!r}"
+    return f"{read}: in text, commas, semicolons, tabs or bars must separate columns, the same in every line"
 
 
 def name_columns(table: pl.DataFrame, names: list[str], place: str) -> pl.DataFrame:
@@ -172,15 +180,25 @@ def _separator(content: str, place: str) -> str:
     best = max(fits, key=lambda candidate: fits[candidate])
     if fits[best][1] >= 2:
         return best
-    for other in _OTHER_DELIMITERS:
-        share, width = _fit(sample, other, whole)
-        if width >= 3 and share == 1:
-            spoken = _SPOKEN.get(other, repr(other))
-            raise SourceError(
-                f"{place} has one column only; its lines look separated by {spoken}, "
-                "but commas, semicolons, tabs or bars are expected"
-            )
+    if spoken := _other_separator(sample, whole):
+        raise SourceError(
+            f"{place} has one column only; its lines look separated by {spoken}, but commas, semicolons, tabs or bars are expected"
+        )
     return best
+
+
+def _other_separator(sample: str, whole: bool) -> str | None:
+    """What separates the lines where none of the usual delimiters does, in words: a sign that comes as often in each of them.
+
+    One that comes once could be part of a text, such as the @ of an address.
+    """
+    lines = [line for line in sample.splitlines() if line.strip()]
+    lines = lines[:-1] if not whole and len(lines) > 2 else lines
+    counts = [Counter(_UNKNOWN_DELIMITER.findall(line.strip())) for line in lines[:100]]
+    for sign, times in counts[0].most_common() if counts else ():
+        if times >= 2 and all(count[sign] == times for count in counts):
+            return "spaces" if sign == " " else f"{len(sign)} spaces" if not sign.strip() else repr(sign)
+    return None
 
 
 def _fit(sample: str, separator: str, whole: bool) -> tuple[float, int]:

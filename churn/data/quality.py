@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from churn.data import fixes, values
+from churn.data import delimited, fixes, values
 from churn.data.formula import quoted, renamed
 from churn.data.schema import Feature, Rule, Schema
 from churn.errors import DataError
@@ -176,13 +176,8 @@ def _read(
 
 def _absent(raw: pl.DataFrame, schema: Schema, wanted: list[str]) -> Iterator[Violation]:
     absent = [name for name in wanted if name not in raw.columns]
-    if absent and raw.width == 1 and (mark := next((mark for mark in (";", "\t", "|", ",") if mark in raw.columns[0]), None)):
-        yield Violation(
-            absent[0],
-            None,
-            None,
-            f"is not in the table, which has the one column {raw.columns[0][:60]!r}: it seems to be separated by {mark!r}",
-        )
+    if absent and raw.width == 1:
+        yield Violation(absent[0], None, None, f"is not in the table, {delimited.one_column(raw.columns[0])}")
         return
     lower = {name.strip().lower(): name for name in reversed(raw.columns)}
     for name in absent:
@@ -219,7 +214,7 @@ def _repeated(columns: dict[str, pl.Series], schema: Schema) -> Iterator[Violati
     )
     within = " within one snapshot" if len(by) == 2 else ""
     for row, key, first in rows.select("__row__", schema.key, "__first__").iter_rows():
-        yield Violation(schema.key, row, key, f"{_REPEATED}{within}, and row {first} has the same")
+        yield Violation(schema.key, row, key, f"{_REPEATED} that of row {first}{within}")
 
 
 def _snapshot(column: pl.Series, schema: Schema, found: list[Violation]) -> pl.Series:

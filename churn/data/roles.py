@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from churn.data import labels, values
+from churn.data import delimited, labels, values
 from churn.data.profile import ABSENT, Column
 from churn.data.schema import Target
 from churn.errors import DataError, SchemaError
@@ -56,6 +56,8 @@ def present(raw: pl.DataFrame, column: str, role: str) -> None:
     """Raise SchemaError, with the names that come near, where the table lacks a column."""
     if column in raw.columns:
         return
+    if raw.width == 1:
+        raise SchemaError(f"{role} column {column!r} is not in the table, {delimited.one_column(raw.columns[0])}")
     lower = {name.strip().lower(): name for name in reversed(raw.columns)}
     near = [lower[match] for match in difflib.get_close_matches(column.strip().lower(), list(lower), n=3, cutoff=0.6)]
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"its columns are: {', '.join(raw.columns[:30])}"

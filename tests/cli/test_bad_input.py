@@ -71,7 +71,7 @@ def _all(column: str, value: str) -> Callable[[pl.DataFrame], bytes]:
     return lambda table: _csv(table.with_columns(pl.lit(value).alias(column)))
 
 
-TWO_KEYS = "column 'customer_id' must not repeat, and row 1 has the same; row 701 has 'C00000' (2 rows in all)"
+TWO_KEYS = "column 'customer_id' must not repeat that of row 1; row 701 has 'C00000' (2 rows in all)"
 TWO_CLASSES = "target column 'left' must have two classes; every row has "
 BAD = {
     "wrong delimiter": _every(

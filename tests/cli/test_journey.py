@@ -111,4 +111,4 @@ def test_a_table_with_dates(desk: Desk) -> None:
 
     twice = pl.concat([table, table.head(1)])
     twice.write_csv(desk.home / "d.csv")
-    assert "must not repeat within one snapshot, and row 1 has the same" in desk.run("score", "d.csv", "--publish").line
+    assert "must not repeat that of row 1 within one snapshot" in desk.run("score", "d.csv", "--publish").line

@@ -109,7 +109,7 @@ def test_check_lists_every_violation_and_fails(run: Run, table: str, tmp_path: P
     (tmp_path / "bad.csv").write_text(text)
     code, out, _ = run("schema", "check", "bad.csv", "--schema", "s.yaml")
     assert code == 1
-    assert "must not repeat, and row 1 has the same" in out
+    assert "must not repeat that of row 1" in out
     assert "must be a number" in out
     assert "'One year'" in out
     assert "200 rows: 2 errors, 1 warning; 1 can be put right with --fix -o FILE" in out

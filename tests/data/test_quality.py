@@ -83,7 +83,7 @@ def test_native_types_read_like_text() -> None:
         ({"share": [float("inf"), 0.0, 0.0]}, "column 'share' must be a number; row 1 has 'inf'"),
         ({"id": ["a", "", "c"]}, "column 'id' is the key and must not be empty; row 2 has ''"),
         ({"id": ["a", None, "c"]}, "column 'id' is the key and must not be empty; row 2 has nothing"),
-        ({"id": ["a", "b", "a"]}, "column 'id' must not repeat, and row 1 has the same; row 3 has 'a'"),
+        ({"id": ["a", "b", "a"]}, "column 'id' must not repeat that of row 1; row 3 has 'a'"),
         ({"senior": ["0", " ", "1"]}, "column 'senior' is required; row 2 has ' '"),
         ({"left": ["Yes", "Perhaps", "No"]}, "column 'left' must be 'Yes' or 'No'; row 2 has 'Perhaps'"),
     ],
@@ -113,6 +113,7 @@ def test_missing_columns_suggest_near_names_and_the_delimiter() -> None:
     one = pl.DataFrame({"id;tenure;share": ["a;1;2"]})
     assert "it seems to be separated by ';'" in _rules(one)[0]
     assert len(_rules(one)) == 1
+    assert "was read as the one column 'id@tenure'" in _rules(pl.DataFrame({"id@tenure": ["a@1"]}))[0]
     assert any("has no rows" in rule for rule in _rules(_table().clear()))
 
 
@@ -138,7 +139,7 @@ def test_snapshots_must_be_dates_and_keys_unique_within_one() -> None:
     )
     assert any("day and month could swap" in rule for rule in _rules(_table(day=["1/2/2026", "3/4/2026", "5/6/2026"]), schema))
     twice = _rules(_table(day=days, id=["a", "b", "b"]), schema)
-    assert "column 'id' must not repeat within one snapshot, and row 2 has the same; row 3 has 'b'" in twice
+    assert "column 'id' must not repeat that of row 2 within one snapshot; row 3 has 'b'" in twice
 
 
 def test_repeated_keys_are_fine_where_training_allows_them() -> None:

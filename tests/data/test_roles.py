@@ -69,6 +69,8 @@ def test_a_column_that_is_not_there_has_near_names() -> None:
         roles.present(table, "customer_id", "key")
     with pytest.raises(SchemaError, match="its columns are: customerID, Churn"):
         roles.present(table, "zzz", "target")
+    with pytest.raises(SchemaError, match=r"not in the table, which was read as the one column 'customerID/Churn'"):
+        roles.present(pl.DataFrame({"customerID/Churn": ["1/1"]}), "customerID", "key")
 
 
 @pytest.mark.parametrize(

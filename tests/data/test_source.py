@@ -70,6 +70,8 @@ def test_quoted_cells_keep_delimiters_quotes_and_line_ends(tmp_path: Path) -> No
         (["12,5", "7", "1.234,50", ""], ["12.5", "7", "1234.50", ""]),
         (["1,5", "n/a", "-2,25", "3,0"], ["1.5", "n/a", "-2.25", "3.0"]),
         (["1,234", "5,678", "9", "1"], ["1.234", "5.678", "9", "1"]),  # the other column shows the decimal sign
+        (["1889,5", "29,85", "108,15", ""], ["1889.5", "29.85", "108.15", ""]),  # thousands without their sign
+        (["12345,678", "999", "1", "1"], ["12345.678", "999", "1", "1"]),
         (["1.234", "999", "12", "1"], ["1234", "999", "12", "1"]),  # likewise: these are thousands
         (["1.2345", "999", "12", "1"], ["1.2345", "999", "12", "1"]),  # no thousands: left alone
         (["red, blue", "1,5", "x", "y"], ["red, blue", "1,5", "x", "y"]),  # a text
@@ -109,6 +111,9 @@ def test_a_nameless_column_with_values_gets_a_name(tmp_path: Path) -> None:
         ("id,id\n1,a\n", "column name 'id' comes twice, as columns 1 and 2"),
         ("id,name, id\n1,a,b\n", "'id' comes twice"),
         ("id:name:x\n1:a:2\n2:b:3\n", "one column only; its lines look separated by ':'"),
+        ("id@name@x\n1@a@2\n2@b@3\n", "one column only; its lines look separated by '@'"),
+        ("id  name  x\n1  a b  2\n2  b  3\n", "one column only; its lines look separated by 2 spaces"),
+        ("id name x\n1 a 2\n2 b 3\n", "one column only; its lines look separated by spaces"),
         ('id,name\n1,"a\n2,b\n3,c\n', "a quotation mark opened on line 2"),
         ('{"id": 1}\n', "JSON or HTML"),
         ("<!DOCTYPE html><html></html>", "JSON or HTML"),
@@ -126,6 +131,10 @@ def test_bad_files_are_named_and_explained(tmp_path: Path, content: str | bytes,
         read_table(path)
     assert says in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_a_list_of_addresses_is_no_table_with_another_delimiter(tmp_path: Path) -> None:
+    assert read_table(_file(tmp_path, "email\na@example.org\nb@example.org\n")).columns == ["email"]
 
 
 def test_missing_files_folders_and_locked_files(tmp_path: Path) -> None:
