@@ -182,7 +182,8 @@ def _separator(content: str, place: str) -> str:
         return best
     if spoken := _other_separator(sample, whole):
         raise SourceError(
-            f"{place} has one column only; its lines look separated by {spoken}, but commas, semicolons, tabs or bars are expected"
+            f"{place} has one column only; its lines look separated by {spoken}, "
+            "but commas, semicolons, tabs or bars are expected"
         )
     return best
 
