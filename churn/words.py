@@ -58,6 +58,9 @@ TEMPLATES = {
     "reason inline": "{fact} ({points})",
     "risk title": "{who}: {risk} risk of leaving, {points} {side} a typical customer",
     "risk title same": "{who}: {risk} risk of leaving, the same as a typical customer",
+    "typical and own": "A typical customer's risk is {typical}, this customer's {risk}. Most associated with it:",
+    "customer on": "{who} on {day}",
+    "reasons estimated": "This model's reasons are estimated; each is off by about {error}. They add up all the same.",
     "above": "above",
     "below": "below",
     # what-if

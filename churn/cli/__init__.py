@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from churn.cli import desk, imports, models, schema, scoring
+from churn.cli import desk, explaining, imports, models, schema, scoring
 from churn.cli.common import err
 from churn.errors import ChurnError
 
@@ -34,6 +34,7 @@ app.add_typer(scoring.outcomes, name="outcomes", help="Bring in what became of c
 models.register(app)
 imports.register(app)
 scoring.register(app)
+explaining.register(app)
 desk.register(app)
 
 
