@@ -145,7 +145,7 @@ class _Drafting:
         self._segments(sample, left[labelled])
 
     def _key(self, columns: Mapping[str, Column]) -> None:
-        text = values.as_text(self.raw[self.key])
+        text = values.keys(self.raw[self.key])
         empty = int(values.blank(text).sum())
         by = [text.alias("key")]
         if self.snapshot:
@@ -160,7 +160,7 @@ class _Drafting:
 
     def _snapshot(self, columns: Mapping[str, Column]) -> None:
         """A date column makes snapshots if keys repeat in the table, but (hardly) within one date."""
-        keys = values.as_text(self.raw[self.key])
+        keys = values.keys(self.raw[self.key])
         if keys.n_unique() > _MOSTLY * len(keys):
             return
         for name, column in columns.items():

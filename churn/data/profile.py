@@ -98,9 +98,14 @@ def profile(series: pl.Series) -> Column:
             return Column(name, "date", text, tuple(spellings), len(filled), "dates whose day and month could swap")
         if not read.bad:
             return _dated(name, read.values, tuple(spellings))
-    if numeric or _mostly_numbers(text, filled, spellings):
+    too_large = series.dtype.is_integer() and bool(values.numbers(series).bad)
+    if (numeric and not too_large) or _mostly_numbers(text, filled, spellings):
         return _numeric(name, series, text, spellings, filled)
-    return _textual(name, text, found, spellings)
+    column = _textual(name, text, found, spellings)
+    if column.kind in ("identifier", "too many levels") and values.too_large(filled[0]):
+        said = f"whole numbers of {len(filled[0])} digits, such as {filled[0]}, are too large to calculate with"
+        return replace(column, evidence=f"{said}; {column.evidence}")
+    return column
 
 
 def _dated(name: str, dates: pl.Series, missing: tuple[str, ...] = ()) -> Column:
@@ -156,7 +161,7 @@ def _numeric(name: str, series: pl.Series, text: pl.Series, spellings: list[str]
     words = " ".join(labels.words_of(name))
     column = Column(name, "number", number, tuple(spellings), distinct, odd=odd, spelt=spelt)
     if distinct == 0:
-        return replace(column, kind="empty", evidence="no row has a number")
+        return replace(column, kind="empty", evidence="no row has a number that can be used")
     if distinct == 1 and len(known) == len(number):
         return replace(column, kind="constant", evidence=f"every row has {filled[0]!r}")
     whole = bool((known == known.round()).all())

@@ -191,7 +191,7 @@ def _spellings(feature: Feature, schema: Schema) -> frozenset[str]:
 
 
 def _key(column: pl.Series, schema: Schema, found: list[Violation]) -> pl.Series:
-    text = values.as_text(column)
+    text = values.keys(column)
     empty = values.blank(text)
     if empty.any():
         for row in empty.arg_true().to_list():
@@ -247,7 +247,8 @@ def _unreadable(column: pl.Series, bad: tuple[int, ...], found: list[Violation])
     if bad:
         cells = values.as_text(column.gather(list(bad))).to_list()
         for row, cell in zip(bad, cells, strict=True):
-            found.append(Violation(column.name, row + 1, cell, "must be a number"))
+            rule = f"must be below {values.LARGEST:,.0f} in size" if values.too_large(cell) else "must be a number"
+            found.append(Violation(column.name, row + 1, cell, rule))
 
 
 def _number(column: pl.Series, feature: Feature, schema: Schema, found: list[Violation], warn: bool) -> pl.Series:

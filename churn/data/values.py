@@ -16,6 +16,7 @@ from churn.data.schema import Feature
 
 YES = frozenset({"yes", "y", "true", "t", "1"})
 NO = frozenset({"no", "n", "false", "f", "0"})
+LARGEST = 2.0**53  # from this size on a float64 skips whole numbers, so that no sum and no comparison can be relied on
 
 _TIME_OF_DAY = r"[T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?\s*(Z|UTC|[+-]\d{2}:?\d{2})?$"
 _DATE_FORMATS = (
@@ -38,11 +39,12 @@ _DATE_FORMATS = (
     "%Y%m%d",
 )
 _YEARS = (1900, 2100)
+_WHOLE_FLOAT = r"^([+-]?\d+)\.0+$"
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """A column read as numbers: `values` Float64 (missing = null, never NaN); `bad` the 0-based rows that are no number."""
+    """A column read as numbers: `values` Float64 (missing = null, never NaN); `bad` the 0-based rows that hold no usable one."""
 
     values: pl.Series
     bad: tuple[int, ...]
@@ -84,10 +86,22 @@ def as_text(series: pl.Series) -> pl.Series:
     return series.cast(pl.String)
 
 
+def keys(series: pl.Series) -> pl.Series:
+    """A column of keys as text: `1000.0`, as a CSV spells whole numbers that were floats on the way, is the customer `1000`.
+
+    The same in every table, whatever its other keys look like, so that the log, outcomes and the holdout mean the same customer.
+    """
+    text = as_text(series)
+    if series.dtype != pl.String or not text.str.contains(".0", literal=True).any():
+        return text
+    return text.str.replace(_WHOLE_FLOAT, "$1")
+
+
 def numbers(series: pl.Series, missing: Collection[str] = ()) -> Numbers:
     """Read a column as numbers. Blank cells and the spellings in `missing` are null; spaces around a number are no matter.
 
-    Infinite values, and `NaN` spelt out where it is no declared spelling of missing, are bad.
+    Infinite values, those of `LARGEST` and more in size, and `NaN` spelt out where it is no declared spelling of missing, are
+    bad.
     """
     kind = series.dtype
     if kind == pl.String:
@@ -98,7 +112,10 @@ def numbers(series: pl.Series, missing: Collection[str] = ()) -> Numbers:
     spelt = [float(text) for text in missing if _is_plain_number(text)]
     if spelt:
         values = values.set(values.is_in(spelt), None)
-    return _without_infinite(values)
+    beyond = _beyond(values)
+    if beyond.any():
+        return Numbers(values.set(beyond, None), tuple(beyond.arg_true().to_list()))
+    return Numbers(values, ())
 
 
 def _spelt_numbers(series: pl.Series, missing: frozenset[str]) -> Numbers:
@@ -106,24 +123,28 @@ def _spelt_numbers(series: pl.Series, missing: frozenset[str]) -> Numbers:
     numeric = [text for text in missing if _is_plain_number(text.strip())]
     if numeric:
         values = values.set(series.is_in(numeric), None)
-    if values.null_count() > series.null_count() or values.is_nan().any() or values.is_infinite().any():
-        unread = (values.is_null() | values.is_nan() | values.is_infinite()) & series.is_not_null()
+    beyond = _beyond(values)
+    if values.null_count() > series.null_count() or beyond.any():
+        unread = (values.is_null() | beyond) & series.is_not_null()
         text = series.filter(unread).str.strip_chars()
         read = text.cast(pl.Float64, strict=False)
         absent = (text == "") | text.is_in([*missing, *(spelling.strip() for spelling in missing)])
         read = read.set(absent, None)
-        good = absent | read.is_finite().fill_null(value=False)
+        good = absent | (~_beyond(read) & read.is_not_null())
         rows = unread.arg_true()
         values = values.scatter(rows, read.set(~good, None))
         return Numbers(values, tuple(rows.filter(~good).to_list()))
     return Numbers(values, ())
 
 
-def _without_infinite(values: pl.Series) -> Numbers:
-    infinite = values.is_infinite().fill_null(value=False)
-    if infinite.any():
-        return Numbers(values.set(infinite, None), tuple(infinite.arg_true().to_list()))
-    return Numbers(values, ())
+def _beyond(values: pl.Series) -> pl.Series:
+    """Which of them are too large, infinite or NaN (which counts as larger than all); false where there is none."""
+    return (values.abs() >= LARGEST).fill_null(value=False)
+
+
+def too_large(text: str) -> bool:
+    """Whether a cell holds a number that is too large to be used."""
+    return _is_plain_number(text) and abs(float(text)) >= LARGEST
 
 
 def _is_plain_number(text: str) -> bool:
@@ -248,7 +269,8 @@ def plain_number(text: str, *, comma: bool | None = None) -> str | None:
         bare = bare.replace(".", "").replace(",", ".")
     elif _COMMA.match(bare):
         bare = bare.replace(",", ".")
-    return bare if _is_plain_number(bare) and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", bare) else None
+    plain = re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", bare)
+    return bare if plain and _is_plain_number(bare) and not too_large(bare) else None
 
 
 def comma_is_decimal(texts: Iterable[str]) -> bool | None:

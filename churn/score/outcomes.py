@@ -139,7 +139,7 @@ def _read(table: pl.DataFrame, schema: Schema, today: date) -> tuple[pl.DataFram
                 f"column {column!r}{also} is not in the outcomes; they have {', '.join(map(repr, table.columns[:10]))}"
             )
     refusals = _Refusals(table)
-    key = values.as_text(table[schema.key])
+    key = values.keys(table[schema.key])
     key = key.set(values.blank(key), None)
     refusals.add(schema.key, key.is_null(), "is the key and must not be empty")
     left = _left(table[outcome], schema)
@@ -161,7 +161,7 @@ def _read(table: pl.DataFrame, schema: Schema, today: date) -> tuple[pl.DataFram
     rows = pl.DataFrame({KEY: key, AS_OF: as_of, LEFT: left, KNOWN_AT: known_at})
     apart = rows.select((pl.col(LEFT).n_unique().over(KEY, AS_OF, KNOWN_AT) > 1).fill_null(False)).to_series()
     refusals.add(outcome, apart & key.is_not_null(), "says two different things about one customer on one day")
-    return rows.filter(~refusals.rows).unique(maintain_order=True).sort(KEY, AS_OF, KNOWN_AT), tuple(refusals.found)
+    return rows.filter(~refusals.rows).unique(maintain_order=True).sort(KEY, AS_OF, KNOWN_AT), refusals.by_row
 
 
 class _Refusals:
@@ -170,13 +170,17 @@ class _Refusals:
     def __init__(self, table: pl.DataFrame) -> None:
         self._table = table
         self.rows = pl.Series([False] * table.height, dtype=pl.Boolean)
-        self.found: list[Refusal] = []
+        self._found: list[Refusal] = []
+
+    @property
+    def by_row(self) -> tuple[Refusal, ...]:
+        return tuple(sorted(self._found, key=lambda refusal: refusal.row))
 
     def add(self, column: str, where: pl.Series, rule: str) -> None:
         fresh = where.fill_null(False) & ~self.rows
         places = fresh.arg_true().to_list()
         cells = values.as_text(self._table[column].gather(places)).to_list()
-        self.found += [Refusal(place + 1, column, cell, rule) for place, cell in zip(places, cells, strict=True)]
+        self._found += [Refusal(place + 1, column, cell, rule) for place, cell in zip(places, cells, strict=True)]
         self.rows = self.rows | fresh
 
 

@@ -93,6 +93,22 @@ def test_missing_is_told_from_levels(cells: list[str], missing: tuple[str, ...],
     assert (tuple(sorted(column.missing)), column.levels) == (tuple(sorted(missing)), levels)
 
 
+@pytest.mark.parametrize("kind", [pl.String, pl.Int64, pl.UInt64])
+def test_whole_numbers_too_large_to_calculate_with_are_identifiers(kind: pl.DataType) -> None:
+    column = profile(pl.Series("big", [2**63 - 1 - 7 * i for i in range(ROWS)]).cast(kind))
+    assert column.kind == "identifier"
+    assert column.evidence == (
+        "whole numbers of 19 digits, such as 9223372036854775114, are too large to calculate with; "
+        "100 different values in 100 rows"
+    )
+    assert profile(pl.Series("big", [2**63 - 1, 2**62] * 50)).kind == "category"
+
+
+def test_a_single_number_too_large_is_odd_among_others() -> None:
+    column = profile(_column([*(f"{i / 7:.2f}" for i in range(ROWS)), "1e308"]))
+    assert (column.kind, column.odd) == ("number", (ROWS,))
+
+
 def test_numbers_know_their_missing_odd_and_differently_spelt_cells() -> None:
     cells = [*(str(i) for i in range(40, 90)), *["NaT", " ", "null"], "x", "1,234.50"]
     column = profile(_column(cells))

@@ -107,6 +107,16 @@ def test_all_violations_are_there_and_the_message_names_the_first() -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_key_is_the_same_however_a_whole_number_is_spelt() -> None:
+    assert conform(_table(id=["1.0", "2.0", "30.0"]), SCHEMA)["id"].to_list() == ["1", "2", "30"]
+    assert "column 'id' must not repeat that of row 1; row 2 has '1'" in _rules(_table(id=["1", "1.0", "2"]))
+
+
+def test_a_number_too_large_to_calculate_with_is_named() -> None:
+    table = _table().with_columns(tenure=pl.Series(["1e308", *["1"] * (_table().height - 1)]))
+    assert "column 'tenure' must be below 9,007,199,254,740,992 in size; row 1 has '1e308'" in _rules(table)
+
+
 def test_missing_columns_suggest_near_names_and_the_delimiter() -> None:
     assert "column 'tenure' is not in the table; did you mean 'Tenure'?" in _rules(_table().rename({"tenure": "Tenure"}))
     assert "column 'share' is not in the table" in _rules(_table().drop("share"))

@@ -67,7 +67,30 @@ def test_numbers_of_other_types(
     assert read.bad == bad
 
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.none(), max_size=20))
+def test_whole_numbers_that_were_floats_are_the_same_keys() -> None:
+    cells = ["1000.0", "1000.00", "-7.0", "0012.0", "1000.5", "A1.0", "1.0.0", "v1.0", " ", None]
+    read = ["1000", "1000", "-7", "0012", "1000.5", "A1.0", "1.0.0", "v1.0", " ", None]
+    assert values.keys(_text(cells)).to_list() == read
+    assert values.keys(pl.Series([1000.0, None])).to_list() == ["1000", None]
+    assert values.keys(pl.Series([1000, None])).to_list() == ["1000", None]
+
+
+@pytest.mark.parametrize("cell", ["inf", "-inf", "1e308", "-1e400", "9007199254740992", " -9007199254740992 ", "9" * 40])
+def test_numbers_too_large_to_calculate_with_are_bad(cell: str) -> None:
+    cells = ["9007199254740991", cell, "-9007199254740991"]
+    for series in (_text(cells), pl.Series([float(text) for text in cells])):
+        read = values.numbers(series)
+        assert read.values.to_list() == [2.0**53 - 1, None, 1 - 2.0**53]
+        assert read.bad == (1,)
+    assert values.plain_number(cell) is None
+    assert values.numbers(_text(cells), [cell]).bad == ()  # unless that is how the column spells missing
+
+
+def test_whole_numbers_too_large_for_a_float_are_bad() -> None:
+    assert values.numbers(pl.Series([2**63 - 1, 2**53, 2**53 - 1, None])).bad == (0, 1)
+
+
+@given(st.lists(st.floats(-(2.0**53), 2.0**53, exclude_min=True, exclude_max=True) | st.none(), max_size=20))
 def test_numbers_written_by_python_are_read_back(numbers: list[float | None]) -> None:
     read = values.numbers(_text([None if number is None else repr(number) for number in numbers]))
     assert read.values.to_list() == numbers

@@ -69,6 +69,18 @@ def test_bad_rows_are_refused_one_by_one(row: tuple[Any, ...], column: str, rule
     assert outcomes.read(store)["__key__"].to_list() == ["B"]
 
 
+def test_refusals_come_in_the_order_of_the_rows(dated: Schema, store: Store) -> None:
+    day = "2026-09-01"
+    rows = [("A", day, "Yes", "soon"), ("B", day, "maybe", "2026-09-10"), (None, day, "Yes", "2026-09-10")]
+    assert [refusal.row for refusal in _import(_raw(*rows), dated, store).refused] == [1, 2, 3]
+
+
+def test_a_key_is_the_same_however_a_whole_number_is_spelt(dated: Schema, store: Store) -> None:
+    report = _import(_raw(("7.0", "2026-09-01", "Yes", "2026-09-10")), dated, store, known=["7"])
+    assert report.unknown_keys == 0
+    assert outcomes.read(store)["__key__"].to_list() == ["7"]
+
+
 def test_two_answers_for_one_question_are_both_refused(dated: Schema, store: Store) -> None:
     rows = [("A", "2026-09-01", answer, "2026-11-10") for answer in ("Yes", "No")]
     report = _import(_raw(*rows, ("B", "2026-09-01", "No", "2026-11-10"), ("B", "2026-09-01", "No", "2026-11-10")), dated, store)
