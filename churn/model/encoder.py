@@ -25,6 +25,7 @@ Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[Any]  # unsigned integers, 8, 16 or 32 bits
 
 MAX_BINS = 254  # with the missing code, a number's codes fit a byte
+_FEW_ROWS = 1000  # so few levels are looked up one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ class LevelCodes:
 
     def encode(self, values: pl.Series) -> Codes:
         """Codes of a String series, null being missing."""
+        if len(values) <= _FEW_ROWS:  # a call of polars costs more than looking so many up
+            return np.array([self.code(value) for value in values.to_list()], dtype=np.uint32)
         listed = values.cast(pl.Enum(self.levels), strict=False).to_physical()
         if listed.null_count() == 0 and not self.merged:
             return listed.to_numpy()

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from math import comb
 from typing import Any, Final, NamedTuple
@@ -33,10 +34,13 @@ from churn.model.risk_model import RiskModel
 from churn.understand.evidence import Evidence, Support
 from churn.understand.what_if import Edited, cascade_sentences, choices, edit, limits, same, table_of
 
+Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
+
 MOST_FIELDS: Final = 3
 MOST_ANSWERS: Final = 5
 _TRIES: Final = 3  # of one set of fields, before others get their turn
-_CHUNK: Final = 32  # sets that are made by the edit engine and scored at a time
+_CHUNK: Final = 24  # sets that are made by the edit engine at first; twice as many each further time
 
 
 class _Effort(NamedTuple):
@@ -111,23 +115,30 @@ def what_would_have_to_change(
     effort = _QUICK if model.quick else _SLOW
     search = _Search(row, below, model, evidence, reference, effort)
     for size in range(1, most_fields + 1):
-        if search.risk < below or len(search.answers) >= most_answers or not search.candidates:
+        if search.risk < below or len(search.answers) >= most_answers or not search.parts:
             break
         search.look(size, most_answers)
     return search.result(most_fields)
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
-    """Edits of one field, or of some that have to be seen together, with all that follows from them: `effect`."""
+class _Part:
+    """Edits of one field, or of some that have to be seen together, as the edit engine makes them.
+
+    `effect` is all that they change: effects of several parts are laid over each other.
+    """
 
     changes: Mapping[str, str | float]
     distance: float
+    edited: Edited
     effect: Mapping[str, Any]
 
 
 class _Search:
-    """One customer's search: the candidates, and what has been found so far."""
+    """One customer's search: the parts that sets are made of, and what has been found so far.
+
+    A set is a column of places in `parts`, −1 for nothing more.
+    """
 
     def __init__(
         self,
@@ -140,16 +151,22 @@ class _Search:
     ) -> None:
         self.row, self.below, self.model, self.evidence, self.effort = row, below, model, evidence, effort
         self.schema: Schema = model.schema
-        self.risk = float(model.score(table_of([row], self.schema)).risk[0])
         self.answers: list[Answer] = []
-        self.lowest, self.unsupported, self.searched, self.complete = self.risk, 0, 0, True
+        self.unsupported, self.searched, self.complete = 0, 0, True
         self._spread: dict[str, float] = {}
-        self.candidates = list(self._singles(reference))
-        self.together = list(self._opened()) if self.candidates else []  # of two fields, one of which opens the other
+        self._fields = [feature.name for feature in self.schema.features if feature.editable]
+        self.parts = list(self._singles(reference))
+        alone = np.arange(len(self.parts), dtype=np.int64)[None, :]
+        risks = self._screen(np.concatenate([alone, [[-1]]], axis=1))  # and the row as it is
+        self.risk = self.lowest = float(risks[-1])
+        self._alone = risks[:-1]
+        self._singly = np.argsort(self._alone, kind="stable")  # places of single edits, those that do most first
+        self._opened: list[int] | None = None
+        self._clashes: dict[tuple[int, int], int] | None = None
 
-    # -- candidates ---------------------------------------------------------------------------------------------------------
+    # -- parts --------------------------------------------------------------------------------------------------------------
 
-    def _singles(self, reference: pl.DataFrame) -> Iterator[_Candidate]:
+    def _singles(self, reference: pl.DataFrame) -> Iterator[_Part]:
         for feature in self.schema.features:
             if not feature.editable:
                 continue
@@ -161,29 +178,29 @@ class _Search:
             for value in values:
                 if same(value, self.row.get(feature.name)):
                     continue
-                candidate = self._candidate({feature.name: value})
-                if candidate is not None and candidate.changes[feature.name] not in known:  # two may stop at the same number
-                    known.add(candidate.changes[feature.name])
-                    yield candidate
+                part = self._part({feature.name: value})
+                if part is not None and part.changes[feature.name] not in known:  # two may stop at the same number
+                    known.add(part.changes[feature.name])
+                    yield part
 
     def _numbers(self, feature: Feature, reference: pl.DataFrame) -> list[float]:
         """Quantiles of the reference within what may be asked for, whole where the column is."""
         known = reference[feature.name].drop_nulls().cast(pl.Float64).to_numpy()
         if not known.size:
             return []
-        first, last = np.quantile(known, [0.01, 0.99])
-        self._spread[feature.name] = float(last - first) or 1.0
         low, high = limits(feature)
-        cuts = np.quantile(known, np.linspace(0.01, 0.99, self.effort.values), method="nearest").clip(low, high)
+        cuts = np.quantile(known, np.linspace(0.01, 0.99, self.effort.values), method="nearest")
+        self._spread[feature.name] = float(cuts[-1] - cuts[0]) or 1.0
+        cuts = cuts.clip(low, high)
         return sorted({float(words.rounded(cut)) if feature.whole else float(cut) for cut in cuts})
 
-    def _candidate(self, changes: Mapping[str, str | float]) -> _Candidate | None:
+    def _part(self, changes: Mapping[str, str | float]) -> _Part | None:
         """The edits with their effect; None where they do not come about as asked."""
         edited = edit(self.row, changes, self.schema, self.evidence)
         if edited.asked.keys() != changes.keys():
             return None
         asked = {name: value for name, value in edited.asked.items() if value is not None}
-        return _Candidate(asked, self._distance(asked), {name: edited.row[name] for name in edited.changed})
+        return _Part(asked, self._distance(asked), edited, {name: edited.row[name] for name in edited.changed})
 
     def _distance(self, changes: Mapping[str, str | float]) -> float:
         total = 0.0
@@ -195,172 +212,213 @@ class _Search:
                 total += abs(value - float(own)) / self._spread[name]  # type: ignore[arg-type]
         return total
 
-    def _opened(self) -> Iterator[_Candidate]:
-        """Two edits of which the first makes the second possible: internet at all, and a service on it."""
-        categories = [feature for feature in self.schema.categories if feature.editable]
-        now = {f.name: {x.value for x in choices(self.row, f, self.schema, self.evidence)} for f in categories}
-        for first in self.candidates:
-            changed = {**self.row, **first.effect}
-            for feature in categories:
-                if feature.name in first.changes or feature.name not in first.effect:
-                    continue
-                for level in choices(changed, feature, self.schema, self.evidence):
-                    if level.value in now[feature.name] or same(level.value, changed[feature.name]):
+    def _opened_by(self) -> list[int]:
+        """Places of two edits of which the first makes the second possible: internet at all, and a service on it."""
+        if self._opened is None:
+            categories = [feature for feature in self.schema.categories if feature.editable]
+            now = {f.name: {x.value for x in choices(self.row, f, self.schema, self.evidence)} for f in categories}
+            self._opened = []
+            for first in [self.parts[place] for place in self._singly]:
+                changed = {**self.row, **first.effect}
+                for feature in categories:
+                    if feature.name in first.changes or feature.name not in first.effect:
                         continue
-                    pair = self._candidate({**first.changes, feature.name: level.value})
-                    if pair is not None:
-                        yield pair
+                    for level in choices(changed, feature, self.schema, self.evidence):
+                        if level.value not in now[feature.name] and not same(level.value, changed[feature.name]):
+                            self._opened += self._add({**first.changes, feature.name: level.value})
+        return self._opened
 
-    def _opened_twice(self, pairs: Sequence[_Candidate]) -> Iterator[_Candidate]:
-        """Three edits of which the first makes both others possible."""
-        for one, other in combinations(pairs, 2):
-            shared = one.changes.keys() & other.changes.keys()
-            if len(shared) == 1 and all(same(one.changes[name], other.changes[name]) for name in shared):
-                triple = self._candidate({**one.changes, **other.changes})
-                if triple is not None:
-                    yield triple
+    def _opened_twice(self, pairs: Sequence[int]) -> list[int]:
+        """Places of three edits of which the first makes both others possible."""
+        found = []
+        for one, other in combinations([self.parts[place].changes for place in pairs], 2):
+            shared = one.keys() & other.keys()
+            if len(shared) == 1 and len(one.keys() | other.keys()) == 3 and all(same(one[name], other[name]) for name in shared):
+                found += self._add({**one, **other})
+        return found
+
+    def _clashing(self) -> dict[tuple[int, int], int]:
+        """Pairs of single edits whose effects cannot be laid over each other → the place of both, −1 where one undoes one."""
+        if self._clashes is None:
+            self._clashes = {}
+            by_column: dict[str, list[int]] = {}
+            for place in self._singly.tolist():
+                for name in self.parts[place].effect:
+                    by_column.setdefault(name, []).append(place)
+            for name, places in by_column.items():
+                for i, j in combinations(sorted(places), 2):
+                    first, second = self.parts[i], self.parts[j]
+                    if (i, j) in self._clashes or first.changes.keys() & second.changes.keys():
+                        continue
+                    if not same(first.effect[name], second.effect[name]):
+                        self._clashes[i, j] = next(iter(self._add({**first.changes, **second.changes})), -1)
+        return self._clashes
+
+    def _add(self, changes: Mapping[str, str | float]) -> list[int]:
+        part = self._part(changes)
+        if part is None:
+            return []
+        self.parts.append(part)
+        return [len(self.parts) - 1]
 
     # -- looking ------------------------------------------------------------------------------------------------------------
 
     def look(self, size: int, most_answers: int) -> None:
         """Find the answers of so many edits; sets that hold a smaller answer are not looked at."""
-        taken = [frozenset(answer.changes) for answer in self.answers]
-        parts = self._sets(size, taken)
-        if not parts:
+        sets = self._sets(size)
+        taken = [[self._fields.index(name) for name in answer.changes] for answer in self.answers]
+        fields = self._fields_of(sets)
+        fresh = ~np.any([fields[:, places].all(axis=1) for places in taken], axis=0) if taken else np.full(sets.shape[1], True)
+        sets, fields = sets[:, fresh], fields[fresh]
+        self.searched += sets.shape[1]
+        if not sets.shape[1]:
             return
-        risks = self._screen(parts)
-        if size == 1:  # what tells which candidates are worth combining, where not all can be
-            order = np.argsort(risks, kind="stable")
-            self.candidates = [parts[i][0] for i in order]
-        self.searched += len(parts)
-        distances = np.array([sum(part.distance for part in chosen) for chosen in parts])
+        risks = self._alone[sets[0]] if size == 1 else self._screen(sets)
+        far = np.array([*(part.distance for part in self.parts), 0.0])[sets].sum(axis=0)
         reaching = np.flatnonzero(risks < self.below)
-        self._answers(parts, reaching[np.lexsort((risks[reaching], distances[reaching]))], most_answers)
+        order = reaching[np.lexsort((risks[reaching], far[reaching]))]
+        self._find(sets, fields, risks, far, order, most_answers)
         if not self.answers:
-            self._lowest(parts, np.argsort(risks, kind="stable"), risks)
+            lower = np.argsort(risks, kind="stable")
+            for _, risk, _, support in self._made(sets, fields, risks, far, lower[risks[lower] < self.lowest], self.lowest):
+                if support.supported:
+                    self.lowest = risk
+                    break
 
-    def _sets(self, size: int, taken: Sequence[frozenset[str]]) -> list[tuple[_Candidate, ...]]:
-        """The sets of so many edits, each as the candidates it is laid together from."""
-
-        def fresh(chosen: Sequence[_Candidate]) -> bool:
-            fields = {name for part in chosen for name in part.changes}
-            return not any(smaller <= fields for smaller in taken)
-
-        singles = [candidate for candidate in self.candidates if fresh([candidate])]
+    def _sets(self, size: int) -> Places:
+        """All sets of so many edits, int64 [parts of a set, sets]."""
         if size == 1:
-            return [(candidate,) for candidate in singles]
-        while len(singles) > size and comb(len(singles), size) > self.effort.screened:
-            singles.pop()  # the one that does least alone
-            self.complete = False
-        pairs = [pair for pair in self.together if fresh([pair])]
-        clashes = self._clashing(singles)
-        found: list[tuple[_Candidate, ...]] = []
-        numbered = list(enumerate(singles))
-        fields = [next(iter(single.changes)) for single in singles]
-        for chosen in combinations(numbered, size):
-            places = [place for place, _ in chosen]
-            if len({fields[place] for place in places}) < size:
-                continue
-            clash = next(((i, j) for i, j in combinations(places, 2) if (i, j) in clashes), None)
-            if clash is None:
-                found.append(tuple(single for _, single in chosen))
-            elif (both := clashes[clash]) is not None:
-                found.append((both, *(single for place, single in chosen if place not in clash)))
+            return self._singly[None, :]
+        few = len(self._singly)
+        while few > size and comb(few, size) > self.effort.screened:
+            few -= 1  # without the one that does least alone
+        self.complete &= few == len(self._singly)
+        singles = np.sort(self._singly[:few])
+        column = np.array([self._fields.index(next(iter(self.parts[place].changes))) for place in singles], dtype=np.int64)
+        chosen = _combinations(few, size)
+        of = column[chosen]
+        apart = of[0] != of[1] if size == 2 else (of[0] != of[1]) & (of[1] != of[2]) & (of[0] != of[2])
+        chosen = chosen[:, apart]
+        both = np.full((few, few), -2, dtype=np.int64)  # −2: no clash
+        where = {int(place): i for i, place in enumerate(singles)}
+        for (i, j), together in self._clashing().items():
+            if i in where and j in where:
+                both[where[i], where[j]] = together
+        blocks = []
+        free = np.full(chosen.shape[1], True)
+        for one, other in combinations(range(size), 2):
+            together = both[chosen[one], chosen[other]]
+            clash = free & (together != -2)
+            free &= together == -2
+            rest = [singles[chosen[k][clash]] for k in range(size) if k not in (one, other)]
+            possible = together[clash] >= 0
+            blocks.append(_padded([together[clash][possible], *(places[possible] for places in rest)], size))
+        blocks.insert(0, singles[chosen[:, free]])
+        pairs = self._opened_by()
         if size == 2:
-            found += [(pair,) for pair in pairs]
+            blocks.append(_padded([np.array(pairs, dtype=np.int64)], size))
         else:
-            found += [(pair, single) for pair in pairs for single in singles if not pair.changes.keys() & single.changes.keys()]
-            found += [(triple,) for triple in self._opened_twice(pairs)]
-        return [chosen for chosen in found if fresh(chosen)] if taken else found
+            more = [
+                (p, s) for p in pairs for s in singles.tolist() if not self.parts[p].changes.keys() & self.parts[s].changes.keys()
+            ]
+            blocks.append(_padded(list(np.array(more, dtype=np.int64).reshape(-1, 2).T), size))
+            blocks.append(_padded([np.array(self._opened_twice(pairs), dtype=np.int64)], size))
+        return np.concatenate(blocks, axis=1)
 
-    def _clashing(self, singles: Sequence[_Candidate]) -> dict[tuple[int, int], _Candidate | None]:
-        """Pairs whose effects cannot be laid over each other, with their effect together; None where one undoes the other."""
-        found: dict[tuple[int, int], _Candidate | None] = {}
-        for (i, first), (j, second) in combinations(enumerate(singles), 2):
-            if first.changes.keys() & second.changes.keys():
-                continue
-            shared = first.effect.keys() & second.effect.keys()
-            if any(not same(first.effect[name], second.effect[name]) for name in shared):
-                found[i, j] = self._candidate({**first.changes, **second.changes})
-        return found
+    def _fields_of(self, sets: Places) -> npt.NDArray[np.bool_]:
+        """Which fields each set edits, [sets, editable fields]."""
+        of_part = np.zeros((len(self.parts) + 1, len(self._fields)), dtype=bool)  # the last: nothing more
+        for place, part in enumerate(self.parts):
+            for name in part.changes:
+                of_part[place, self._fields.index(name)] = True
+        return np.asarray(of_part[sets].any(axis=0))
 
-    def _screen(self, sets: Sequence[tuple[_Candidate, ...]]) -> npt.NDArray[np.float64]:
-        """The risk of each set, its effects laid over each other, float64 [sets]; all in one batch."""
-        own = {id(part): part for chosen in sets for part in chosen}
-        parts = list(own.values())
-        place = {key: i + 1 for i, key in enumerate(own)}
-        width = max(len(chosen) for chosen in sets)
-        which = np.zeros((width, len(sets)), dtype=np.int64)  # 0: nothing more
-        for column, chosen in enumerate(sets):
-            for depth, part in enumerate(chosen):
-                which[depth, column] = place[id(part)]
+    def _screen(self, sets: Places) -> Floats:
+        """The risk of each set, the effects of its parts laid over each other, float64 [sets]; all in one batch."""
+        used, which = np.unique(sets[sets >= 0], return_inverse=True)
+        places = np.zeros(sets.shape, dtype=np.int64)  # 0: nothing more
+        places[sets >= 0] = which + 1
+        parts = [self.parts[place] for place in used]
+        values = table_of([self.row, *(part.effect for part in parts)], self.schema)
         columns = []
-        for feature in self.schema.features:
-            values = [self.row.get(feature.name), *(part.effect.get(feature.name) for part in parts)]
-            sets_it = np.array([True, *(feature.name in part.effect for part in parts)])
-            last = np.zeros(len(sets), dtype=np.int64)  # whose value counts: that of the last part that sets it
-            for layer in which:
-                last = np.where(sets_it[layer] & (layer > 0), layer, last)
-            kind = pl.Float64 if feature.is_number else pl.String
-            columns.append(pl.Series(feature.name, values, dtype=kind).gather(pl.Series(last)))
-        return self.model.score(pl.DataFrame(columns)).risk
+        for name in self.schema.names:
+            touched = np.array([False, *(name in part.effect for part in parts)])
+            last = np.zeros(sets.shape[1], dtype=np.int64)  # whose value counts: that of the last part that sets it
+            if touched.any():
+                for layer in places:
+                    last = np.where(touched[layer], layer, last)
+            columns.append(pl.col(name).gather(pl.lit(pl.Series(last))))
+        return self.model.score(values.select(columns)).risk
 
     def _made(
-        self, sets: Sequence[tuple[_Candidate, ...]], order: npt.NDArray[np.int64], below: float
+        self, sets: Places, fields: npt.NDArray[np.bool_], risks: Floats, far: Floats, order: Places, below: float
     ) -> Iterator[tuple[Edited, float, float, Support]]:
         """Sets in that order as the edit engine makes them, where that takes the risk below a limit.
 
-        Each with its risk, distance and support. At most `_TRIES` of the same fields are made.
+        Each with its risk, distance and support. At most `_TRIES` of the same fields are made. A row that is just what was
+        screened has the risk it was given there; any other is scored anew.
         """
-        tried: dict[frozenset[str], int] = {}
-        chosen: list[int] = []
+        tried: dict[bytes, int] = {}
+        chosen: list[tuple[bytes, int]] = []
         for place in order.tolist():
-            fields = frozenset(name for part in sets[place] for name in part.changes)
-            tried[fields] = tried.get(fields, 0) + 1
-            if tried[fields] <= _TRIES:
-                chosen.append(place)
-            if len(chosen) == self.effort.made:
-                break
-        for start in range(0, len(chosen), _CHUNK):
-            some = [sets[place] for place in chosen[start : start + _CHUNK]]
-            wanted = [{name: value for part in parts for name, value in part.changes.items()} for parts in some]
-            edits = [edit(self.row, changes, self.schema, self.evidence) for changes in wanted]
-            risks = self.model.score(table_of([edited.row for edited in edits], self.schema)).risk.tolist()
+            key = fields[place].tobytes()
+            tried[key] = tried.get(key, 0) + 1
+            if tried[key] <= _TRIES:
+                chosen.append((key, place))
+                if len(chosen) == self.effort.made:
+                    break
+        chunk = _CHUNK
+        while chosen:
+            first: dict[bytes, int] = {}  # of the same fields one at a time: the next only counts where that is unlike anybody
+            later = [(key, place) for key, place in chosen if len(first) == chunk or first.setdefault(key, place) != place]
+            some, chosen, chunk = list(first.values()), later, 2 * chunk
+            made = [self._make([self.parts[part] for part in sets[:, place] if part >= 0]) for place in some]
+            found = [float(risks[place]) for place in some]
+            if other := [i for i, (_, as_screened) in enumerate(made) if not as_screened]:
+                scored = self.model.score(table_of([made[i][0].row for i in other], self.schema)).risk
+                for i, risk in zip(other, scored.tolist(), strict=True):
+                    found[i] = risk
             kept = [
-                (edited, risk, sum(part.distance for part in parts))
-                for edited, risk, parts, changes in zip(edits, risks, some, wanted, strict=True)
-                if risk < below and edited.asked.keys() == changes.keys()
+                (edited, risk, float(far[place]))
+                for (edited, _), risk, place in zip(made, found, some, strict=True)
+                if risk < below and len(edited.asked) == fields[place].sum()
             ]
             supports = self.evidence.supports(self.row, [(edited.row, edited.changed) for edited, _, _ in kept])
-            yield from ((*made, support) for made, support in zip(kept, supports, strict=True))
+            for each, support in zip(kept, supports, strict=True):
+                yield (*each, support)
+                if support.supported:
+                    done = frozenset(each[0].asked)
+                    chosen = [(key, place) for key, place in chosen if self._names(fields[place]) != done]
 
-    def _answers(self, sets: Sequence[tuple[_Candidate, ...]], order: npt.NDArray[np.int64], most_answers: int) -> None:
-        taken: set[frozenset[str]] = set()
-        for edited, risk, distance, support in self._made(sets, order, self.below):
-            fields = frozenset(edited.asked)
-            if fields in taken:
-                continue
+    def _names(self, fields: npt.NDArray[np.bool_]) -> frozenset[str]:
+        return frozenset(name for name, edited in zip(self._fields, fields, strict=True) if edited)
+
+    def _make(self, parts: Sequence[_Part]) -> tuple[Edited, bool]:
+        """A set as the edit engine makes it, and whether that is what was screened."""
+        if len(parts) == 1:
+            return parts[0].edited, True
+        wanted = {name: value for part in parts for name, value in part.changes.items()}
+        edited = edit(self.row, wanted, self.schema, self.evidence)
+        laid = {name: value for part in parts for name, value in part.effect.items()}
+        return edited, edited.changed == laid.keys() and all(same(edited.row[name], value) for name, value in laid.items())
+
+    def _find(
+        self, sets: Places, fields: npt.NDArray[np.bool_], risks: Floats, far: Floats, order: Places, most_answers: int
+    ) -> None:
+        """Add the answers among these sets, one for the same fields."""
+        found: list[Answer] = []
+        for edited, risk, distance, support in self._made(sets, fields, risks, far, order, self.below):
             if not support.supported:
                 self.unsupported += 1
                 continue
-            taken.add(fields)
             changes = {name: value for name, value in edited.asked.items() if value is not None}
             told = tuple(self._told(edited, name) for name in changes)
             follows = cascade_sentences(edited, self.schema)
-            self.answers.append(Answer(changes, edited, risk, distance, told, follows, support))
+            found.append(Answer(changes, edited, risk, distance, told, follows, support))
             self.lowest = min(self.lowest, risk)
-            if len(self.answers) == most_answers:
-                return
-
-    def _lowest(
-        self, sets: Sequence[tuple[_Candidate, ...]], order: npt.NDArray[np.int64], risks: npt.NDArray[np.float64]
-    ) -> None:
-        """The lowest risk that a set like real customers reaches, where no answer was found."""
-        lower = order[risks[order] < self.lowest]
-        for _, risk, _, support in self._made(sets, lower, self.lowest):
-            if support.supported:
-                self.lowest = risk
-                return
+            if len(self.answers) + len(found) == most_answers:
+                break
+        self.answers += sorted(found, key=lambda answer: (answer.distance, answer.risk))
 
     def _told(self, edited: Edited, name: str) -> str:
         feature = self.schema.feature(name)
@@ -384,7 +442,7 @@ class _Search:
     def _note(self, most_fields: int) -> str:
         if self.risk < self.below:
             return words.say("change reached")
-        if not self.candidates:
+        if not self.parts:
             return words.say("change nowhere")
         told = []
         if not self.answers:
@@ -396,3 +454,14 @@ class _Search:
         if not self.complete:
             told.append(words.say("change searched", rows=words.count(self.searched)))
         return " ".join(told)
+
+
+@lru_cache(maxsize=64)
+def _combinations(few: int, size: int) -> Places:
+    """All ways to choose, int64 [size, ways], places rising."""
+    return np.array(list(combinations(range(few), size)), dtype=np.int64).reshape(-1, size).T
+
+
+def _padded(rows: Sequence[Places], size: int) -> Places:
+    """Places of the parts of sets, filled up with −1 to the same number of parts."""
+    return np.stack([*rows, *(np.full_like(rows[0], -1) for _ in range(size - len(rows)))])

@@ -208,18 +208,22 @@ def _settled(
     Columns in `kept` are not recomputed; those in `history` change by what their formula does and keep what they had before.
     """
     seen = [dict(current)]
-    while moved := (
-        _apply_rules(current, before, schema, told)
-        | _free(current, before, wanted, schema, evidence, told)
-        | _recompute(current, before, {*wanted, *kept}, history, schema, told)
-    ):
+    untouched = {*wanted, *kept}
+    computed: dict[str, Any] = {}
+    while True:
+        concerned = _concerned(current, before, schema)
+        moved = _apply_rules(current, before, concerned, schema, told)
+        concerned = _concerned(current, before, schema) if moved else concerned
+        moved |= _free(current, before, wanted, concerned, schema, evidence, told)
+        moved |= _recompute(current, before, untouched, history, computed, schema, told)
+        if not moved:
+            return current
         if any(_alike(current, earlier) for earlier in seen):
             raise SchemaError(
                 f"the rules and formulas of schema {schema.name!r} contradict each other: "
                 f"{', '.join(sorted(moved))} never come to rest"
             )
         seen.append(dict(current))
-    return current
 
 
 def _later(
@@ -368,9 +372,19 @@ def _checked(feature: Feature, value: Any, *, action: bool = False) -> Value:
 # Each changes `current` and `told` in place and returns the columns it set.
 
 
-def _apply_rules(current: dict[str, Any], before: Mapping[str, Any], schema: Schema, told: dict[str, Change]) -> set[str]:
+def _concerned(current: Mapping[str, Any], before: Mapping[str, Any], schema: Schema) -> list[Rule]:
+    """Rules that name a column that is not as it was: the others hold, or are broken, as before."""
+    if not schema.rules:
+        return []
+    changed = {name for name in schema.names if not same(current.get(name), before.get(name))}
+    return [rule for rule in schema.rules if not (changed.isdisjoint(rule.columns) and changed.isdisjoint(rule.then))]
+
+
+def _apply_rules(
+    current: dict[str, Any], before: Mapping[str, Any], rules: Iterable[Rule], schema: Schema, told: dict[str, Change]
+) -> set[str]:
     moved = set()
-    for rule in schema.rules:
+    for rule in rules:
         if not rule.applies(current):
             continue
         for name, value in rule.then.items():
@@ -390,12 +404,13 @@ def _free(
     current: dict[str, Any],
     before: Mapping[str, Any],
     wanted: Mapping[str, Value],
+    rules: Iterable[Rule],
     schema: Schema,
     evidence: Evidence | None,
     told: dict[str, Change],
 ) -> set[str]:
     moved = set()
-    for rule in schema.rules:
+    for rule in rules:
         for name, value in rule.then.items():
             feature = schema.feature(name)
             if not same(current.get(name), float(value) if feature.is_number else str(value)) or rule.applies(current):
@@ -452,15 +467,20 @@ def _recompute(
     before: Mapping[str, Any],
     untouched: Collection[str],
     history: Collection[str],
+    computed: dict[str, Any],
     schema: Schema,
     told: dict[str, Change],
 ) -> set[str]:
+    """`computed`: what each formula was last computed from, and the value."""
     moved = set()
     for feature in schema.features:
         if not feature.formula or feature.name in untouched:
             continue
         inputs = formula.columns(feature.formula)
-        if all(same(current.get(name), before.get(name)) for name in inputs):
+        now_in = tuple(current.get(name) for name in inputs)
+        if computed.get(feature.name) == (now_in, current.get(feature.name)) or all(
+            same(now_in[i], before.get(name)) for i, name in enumerate(inputs)
+        ):
             continue
         if any(rule.applies(current) for rule in _forward(schema, feature)):
             continue
@@ -475,6 +495,7 @@ def _recompute(
             value = min(value, feature.at_most) if feature.at_most is not None else value
             value = float(words.rounded(value)) if feature.whole else value
         found = None if math.isnan(value) else value
+        computed[feature.name] = (now_in, found)
         if not same(found, current.get(feature.name)):
             current[feature.name] = found
             told[feature.name] = _recomputed(feature.name, schema)

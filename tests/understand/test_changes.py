@@ -58,7 +58,7 @@ def _everything(
     model = HandMade(schema)
     monthly = reference["Monthly"].to_numpy()
     cuts = np.quantile(monthly, np.linspace(0.01, 0.99, 13), method="nearest").clip(18, 120)
-    spread = np.quantile(monthly, 0.99) - np.quantile(monthly, 0.01)
+    spread = np.subtract(*np.quantile(monthly, [0.99, 0.01], method="nearest"))
     values: dict[str, list[Any]] = {
         feature.name: sorted(set(cuts.tolist())) if feature.is_number else [level.value for level in feature.levels]
         for feature in schema.features
