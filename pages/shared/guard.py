@@ -9,6 +9,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ _App = Callable[[MutableMapping[str, Any], _Receive, _Send], Awaitable[None]]
 CLOSED = ("/_stcore/metrics", "/_stcore/agent")
 
 _INLINE = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
+_PHONE = Path(__file__).parent / "phone.js"
 
 
 class Guard:
@@ -51,11 +53,12 @@ class Guard:
 
 
 def headers(index: bytes) -> dict[str, str]:
-    """The headers for an app whose page is `index`: its inline scripts are allowed by their sums, and no other ones.
+    """The headers for an app whose page is `index`: its inline scripts and `own_script` are allowed by their sums, no other ones.
 
     Styles are inline all over Streamlit and Plotly. Neither evaluates text as a program, so nobody may.
     """
-    sums = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" for script in _INLINE.findall(index))
+    scripts = _INLINE.findall(index + own_script().encode())
+    sums = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" for script in scripts)
     policy = {
         "default-src": "'self'",
         "script-src": f"'self' {sums}".strip(),
@@ -78,6 +81,12 @@ def headers(index: bytes) -> dict[str, str]:
         "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=(), display-capture=()",
         "Cross-Origin-Opener-Policy": "same-origin",
     }
+
+
+@cache
+def own_script() -> str:
+    """The one script that the pages bring along, in its element."""
+    return f"<script>{_PHONE.read_text(encoding='utf-8')}</script>"
 
 
 def index_page() -> bytes:

@@ -100,12 +100,15 @@ def visit(chromium: Any) -> Iterator[Callable[..., Any]]:
     """Open an address in a fresh browser profile; the test fails on any request that leaves this machine."""
     contexts, strays = [], []
 
-    def open_page(url: str, *, width: int = 1440, height: int = 900, dark: bool = False, guarded: bool = False) -> Any:
+    def open_page(
+        url: str, *, width: int = 1440, height: int = 900, dark: bool = False, guarded: bool = False, has_touch: bool = False
+    ) -> Any:
         # Playwright waits for a condition by evaluating text, which the app's policy forbids: test_guard tests with the policy
         context = chromium.new_context(
             bypass_csp=not guarded,
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
+            has_touch=has_touch,
             timezone_id="Europe/Berlin",
             reduced_motion="reduce",
         )
