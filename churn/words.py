@@ -101,7 +101,7 @@ TEMPLATES = {
     "action same": "changes nothing for this customer",
     "action no more": "changes no more than {label}",
     "action undone": "{first} undoes {second}",
-    "action collide": "both set {label}",
+    "action collide": "both change {label}",
     "action not possible": "is not possible for this customer",
     "action unknown": "{label} is not known",
     "action unseen": "{label} cannot be {value}",

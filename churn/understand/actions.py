@@ -172,6 +172,8 @@ def _bundles(
             left_out.append(LeftOut((action.name,), action.label, reason))
     for first, second in combinations((action for action in schema.actions if action.name in alone), 2):
         found = _both(first, second, wanted, alone, schema, take)
+        if isinstance(found, str) and not (alone[first.name].changed and alone[second.name].changed):
+            continue  # why has been said of the one
         if isinstance(found, str):
             left_out.append(LeftOut((first.name, second.name), _label((first, second)), found))
         else:
@@ -189,7 +191,8 @@ def _changes(action: Action, row: Mapping[str, Any], schema: Schema) -> dict[str
         if words.is_nothing(own):
             return words.say("action unknown", label=schema.feature(name).label)
         value = float(own) * factor  # type: ignore[arg-type]
-        changes[name] = float(words.rounded(value)) if schema.feature(name).whole else value
+        decimals = 0 if schema.feature(name).whole else 2 if schema.feature(name).unit == "money" else None
+        changes[name] = value if decimals is None else float(words.rounded(value, decimals))
     for name, wanted in changes.items():
         feature = schema.feature(name)
         shown = words.quantity(wanted, feature, schema)
