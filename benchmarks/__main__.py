@@ -20,6 +20,9 @@ MODULES = {
     "benchmarks.base": ("base-",),
     "benchmarks.cohort": ("cohort-",),
     "benchmarks.page": ("page-",),
+    "benchmarks.what_if": ("explain-what-if", "explain-counterfactual", "explain-impossible", "explain-ten-actions"),
+    "benchmarks.edit": ("explain-edit-",),
+    "benchmarks.explain": ("explain-page-1m", "explain-reasons-1m"),
     "benchmarks.nested_cv": ("nested-",),
 }
 _HEADS = ("benchmark", "value", "peer", "peer's", "ratio", "target")
