@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ import yaml
 from rich.table import Table
 from rich.text import Text
 
+from churn import words
 from churn.cli.common import err, out, print_json, settings_of
 from churn.data import quality
 from churn.data.infer import PROPOSED, Draft, infer
@@ -52,6 +54,8 @@ def infer_command(
 
     Nothing in the draft is final: it is YAML to be read and edited. A file that is already there is kept as FILE.bak.
     """
+    if output is not None:
+        _has_folder(output)
     raw = read_table(table, query=query, settings=settings_of(context))
     draft = infer(raw, key=key, target=target, positive=positive, name=name)
     place = shown_url(table)
@@ -62,6 +66,7 @@ def infer_command(
             {
                 "schema": draft.schema.model_dump(mode="json", exclude_defaults=True),
                 "decisions": [asdict(decision) for decision in draft.decisions],
+                "warnings": draft.warnings,
                 "output": str(output) if output else None,
             }
         )
@@ -71,19 +76,45 @@ def infer_command(
     leaks = [item for item in draft.schema.excluded if item.why == "leak"]
     for leak in leaks:
         console.print(Text(f"Left out as a leak: {leak.name} ({leak.evidence})", style="bold yellow"))
+    for warning in draft.warnings:
+        console.print(Text(warning, style="bold yellow"))
     if output is None:
         typer.echo(text, nl=False)
         return
     if kept:
         console.print(Text(f"The file that was there is now {kept}"))
-    console.print(Text(f"Wrote {output}. Read it, edit what is wrong, then: churn train {place} --schema {output} --promote"))
+    console.print(Text(f"Wrote {output}. Read it, edit what is wrong, then: {_next(raw, draft.schema, place, query, output)}"))
+
+
+def _next(raw: pl.DataFrame, schema: Schema, place: str, query: str | None, output: Path) -> str:
+    """The commands that come after a draft, as a shell takes them; where cells do not fit yet, first the one that mends them."""
+    table = shlex.quote(place) + (f" --query {shlex.quote(query)}" if query else "")
+    described = f"--schema {shlex.quote(str(output))}"
+    train = f"churn train {table} {described} --promote"
+    report = quality.check(raw, schema, target=True, unique=schema.snapshot is not None)  # as training reads it
+    if not report.errors:
+        return train
+    said = f"{words.counted(len(report.errors), 'cell')} cannot be used yet: {quality.message(report.errors)}"
+    if any(error.fix is None for error in report.errors):
+        return f"churn schema check {table} {described}\n{said}. Mend the table, or the schema, before: {train}"
+    fixed = shlex.quote(_fixed_name(place))
+    return (
+        f"churn schema check {table} {described} --fix -o {fixed}; churn train {fixed} {described} --promote\n"
+        f"{said}. Nothing is lost by that."
+    )
+
+
+def _fixed_name(place: str) -> str:
+    """What to call the copy that is put right: beside a table in a file, else here."""
+    path = Path(place.removeprefix("file://"))
+    return str(path.with_name(f"{path.stem}-fixed.csv")) if path.is_file() else "fixed.csv"
 
 
 @app.command("check")
 def check_command(
     context: typer.Context,
     table: TABLE,
-    schema: Annotated[Path, typer.Option(help="The schema to hold the table against.")],
+    schema: Annotated[Path, typer.Option("--schema", "-s", help="The schema to hold the table against.")],
     query: QUERY = None,
     fix: Annotated[bool, typer.Option("--fix", help="Write a copy in which all that can be put right without loss is.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="With --fix: the copy, a .csv or .parquet file.")] = None,
@@ -131,7 +162,8 @@ def check_command(
 def _commented(draft: Draft, place: str, rows: int) -> str:
     """The YAML under a few lines that say what is still to be done to it."""
     schema = draft.schema
-    notes = [f"Drafted by `churn schema infer` from {rows:,} rows of {place}.", "Every line is a guess that may be edited."]
+    drafted = f"Drafted by `churn schema infer` from {words.counted(rows, 'row')} of {place}."
+    notes = [drafted, "Every line is a guess that may be edited."]
     notes += [f"Left out as a leak: {item.name} ({item.evidence})" for item in schema.excluded if item.why == "leak"]
     near = [item for item in draft.decisions if item.decision.startswith(PROPOSED)]
     notes += [f"{item.column}: {item.decision}. {item.evidence}. To apply it, add it to `rules`." for item in near]
@@ -164,7 +196,8 @@ def _example_of_actions(schema: Schema) -> str:
 
 
 def _decisions(draft: Draft, raw: pl.DataFrame) -> Table:
-    table = Table(title=f"What was decided about {raw.height:,} rows and {raw.width} columns", title_justify="left")
+    size = f"{words.counted(raw.height, 'row')} and {words.counted(raw.width, 'column')}"
+    table = Table(title=f"What was decided about {size}", title_justify="left")
     for heading in ("Column", "Decision", "Evidence"):
         table.add_column(heading, overflow="fold")
     last = None
@@ -191,17 +224,14 @@ def _show(report: quality.Report, fixed: int, output: Path | None) -> None:
         if len(report.violations) > _LISTED:
             out.print(f"… and {len(report.violations) - _LISTED:,} more; --json lists them all")
     if output is not None:
-        out.print(Text(f"Wrote {output}: {_count(fixed, 'thing')} put right"))
+        out.print(Text(f"Wrote {output}: {words.counted(fixed, 'thing')} put right"))
     errors, warnings = len(report.errors), len(report.warnings)
     if not report.violations:
-        out.print(f"{_count(report.rows, 'row')}: all fit the schema")
+        out.print(f"{words.counted(report.rows, 'row')}: all fit the schema")
         return
     hint = f"; {report.fixable:,} can be put right with --fix -o FILE" if report.fixable and output is None else ""
-    out.print(f"{_count(report.rows, 'row')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}{hint}")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    counts = (words.counted(report.rows, "row"), words.counted(errors, "error"), words.counted(warnings, "warning"))
+    out.print(f"{counts[0]}: {counts[1]}, {counts[2]}{hint}")
 
 
 def _write(path: Path, text: str) -> Path | None:
@@ -233,7 +263,14 @@ def _beside(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def _has_folder(output: Path) -> None:
+    """Raise SourceError, before any work is done, where the file would lie in a folder that is not there."""
+    if not output.parent.is_dir():
+        raise SourceError(f"{output} cannot be written: there is no folder {output.parent}; make it, or name another")
+
+
 def _may_write(output: Path, table: str) -> None:
+    _has_folder(output)
     if output.suffix.lower() not in (".csv", ".parquet"):
         raise SourceError(f"{output}: the fixed copy is written as .csv or .parquet")
     if output.resolve() == Path(table.removeprefix("file://")).resolve():

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import ValidationError
 
+from churn import words
 from churn.data import delimited, derive, labels, leaks, roles, values
 from churn.data.formula import columns as columns_of
 from churn.data.profile import Column, profile
@@ -24,6 +25,8 @@ _LEAST_ROWS, _LEAST_OF_A_CLASS = 50, 10  # fewer rows cannot tell a leak from lu
 _MOSTLY = 0.9  # share of different keys above which repeated ones are mistakes
 _SEGMENT_LEVELS = 8
 _LEAST_GAIN = 0.002  # bits
+_FEW = 0.01  # share of values below 0 up to which, in a column that counts something, they are taken for mistakes
+_NOT_COUNTED = ("", "percent", "share")  # units of numbers that may well be below 0
 _LOOKED_AT = 200_000  # rows drawn to judge leaks, formulas and segments; ranges and levels come from all rows
 
 _EDITABLE = frozenset(
@@ -61,8 +64,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
+    """`warnings`: sentences about what looks like a mistake in the table or in the call."""
+
     schema: Schema
     decisions: tuple[Decision, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def infer(raw: pl.DataFrame, *, key: str, target: str, positive: str | None = None, name: str | None = None) -> Draft:
@@ -98,6 +104,7 @@ class _Drafting:
     key: str
     target: str
     decisions: list[Decision] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     excluded: dict[str, Excluded] = field(default_factory=dict)
     kept: dict[str, Column] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
@@ -152,11 +159,19 @@ class _Drafting:
             by.append(columns[self.snapshot.column].values.alias("snapshot"))
         repeated = len(text) - pl.DataFrame(by).n_unique()
         within = " within one snapshot" if self.snapshot else ""
-        problems = [f"{empty:,} rows have none" if empty else "", f"{repeated:,} repeat{within}" if repeated else ""]
+        problems = [
+            f"{words.counted(empty, 'row')} {'has' if empty == 1 else 'have'} none" if empty else "",
+            f"{words.counted(repeated, 'row')} {'repeats' if repeated == 1 else 'repeat'} another's{within}" if repeated else "",
+        ]
         problem = " and ".join(filter(None, problems))
+        if problem:
+            self.warnings.append(f"Column {self.key!r} is to be the key, but {problem}.")
         self.say(
             self.key, "key", f"{problem}: `churn schema check` lists them" if problem else f"one for each of {len(text):,} rows"
         )
+        spelt = values.as_text(self.raw[self.key])
+        if len(other := (text != spelt).arg_true()):
+            self.say(self.key, "key: whole numbers", f"{spelt[other[0]]!r} is read as {text[other[0]]!r}, in every table alike")
 
     def _snapshot(self, columns: Mapping[str, Column]) -> None:
         """A date column makes snapshots if keys repeat in the table, but (hardly) within one date."""
@@ -290,7 +305,7 @@ class _Drafting:
         except ValidationError as error:
             problem = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
             raise SchemaError(f"no schema can be made of this table: {problem}") from error
-        return Draft(schema, self._in_order())
+        return Draft(schema, self._in_order(), tuple(self.warnings))
 
     def _in_order(self) -> tuple[Decision, ...]:
         """Key and target first, then the columns as in the table, what each is before what follows; the whole table last."""
@@ -304,8 +319,8 @@ class _Drafting:
         )
 
     def _feature(self, column: Column) -> Feature:
-        words = set(labels.words_of(column.name))
-        editable = bool(words & _EDITABLE) and not words & _FIXED and column.name not in self.formulas
+        named = set(labels.words_of(column.name))
+        editable = bool(named & _EDITABLE) and not named & _FIXED and column.name not in self.formulas
         shown = f"missing is spelt {', '.join(map(repr, column.missing))}" if column.missing else ""
         if column.kind != "number":
             kind = "flag" if column.kind == "flag" else "category"
@@ -321,11 +336,13 @@ class _Drafting:
         low, high, whole = _extent(column)
         unit = self.units.get(column.name, "")
         derived = self.formulas.get(column.name)
-        odd = f"{len(column.odd):,} cells are no number, such as row {column.odd[0] + 1}" if column.odd else ""
-        spelt = (
-            f"{column.spelt:,} cells are spelt with thousands, currency or comma: `churn schema check --fix`"
-            if column.spelt
+        odd = (
+            f"{_cells(len(column.odd))} no number that can be used, such as {self._cell(column, column.odd[0])}"
+            if column.odd
             else ""
+        )
+        spelt = (
+            f"{_cells(column.spelt)} spelt with thousands, currency or comma: `churn schema check --fix`" if column.spelt else ""
         )
         self.say(
             column.name, "number", "; ".join(filter(None, (f"{values.shown(low)} to {values.shown(high)}", shown, odd, spelt)))
@@ -335,7 +352,10 @@ class _Drafting:
             self.say(
                 column.name, f"clock: grows by one each {clock}", "its name and unit; what follows from it keeps its history"
             )
-        counts = unit not in ("money", "") or (unit == "money" and bool(words & roles.REVENUE))
+        counts = unit not in ("money", "") or (unit == "money" and bool(named & roles.REVENUE))
+        least = 0.0 if low >= 0 and counts else None
+        if low < 0 and counts:
+            least, low = self._below_zero(column, unit, low)
         return Feature(
             name=column.name,
             kind="number",
@@ -343,7 +363,7 @@ class _Drafting:
             unit=unit,
             whole=whole,
             range=(low, high),
-            at_least=0.0 if low >= 0 and counts else None,
+            at_least=least,
             missing=column.missing,
             editable=editable,
             formula=derived.formula if derived else None,
@@ -352,6 +372,22 @@ class _Drafting:
             evidence=_formula_evidence(derived) if derived else "",
             phrase=labels.number_phrase(column.name, unit),
         )
+
+    def _below_zero(self, column: Column, unit: str, low: float) -> tuple[float | None, float]:
+        """The lowest value that can be, and the start of the range, of a number that should not be below 0 and is."""
+        below = (column.values < 0).fill_null(value=False)
+        row = below.arg_true()[0]
+        said = f"{words.counted(int(below.sum()), 'value')} below 0, such as {self._cell(column, row)}"
+        if unit in (*_NOT_COUNTED, "money") or below.sum() > _FEW * column.known:
+            self.say(column.name, "may be below 0", f"{said}; if it cannot be, set `at_least: 0`")
+            return None, low
+        self.say(column.name, "at least 0", f"{said}, taken for a mistake; if it can be, remove `at_least`")
+        self.warnings.append(f"Column {column.name!r} has {said}: mend the table, or remove `at_least` from the schema.")
+        return 0.0, float(column.values.filter(~below).min())  # type: ignore[arg-type]
+
+    def _cell(self, column: Column, row: int) -> str:
+        """A cell as it stands in the table, by its 0-based row."""
+        return f"{values.as_text(self.raw[column.name].slice(row, 1))[0]!r} in row {row + 1}"
 
     def _money(self) -> Money | None:
         for name in self.kept:
@@ -367,8 +403,11 @@ class _Drafting:
         return None
 
     def _currency(self) -> str:
-        named = roles.currency(self.raw.columns)
-        self.say("", f"currency: {named or '$'}", "a column's name" if named else "assumed; edit `currency`")
+        spelt = (name for name, column in self.kept.items() if column.spelt)
+        seen = roles.currency_in_cells(self.raw[name] for name in spelt)
+        named = seen or roles.currency(self.raw.columns)
+        evidence = "the sign in the cells" if seen else "a column's name" if named else "assumed; edit `currency`"
+        self.say("", f"currency: {named or '$'}", evidence)
         return named or "$"
 
     def _actions(self, features: tuple[Feature, ...]) -> tuple[Action, ...]:
@@ -417,6 +456,10 @@ def _formula_evidence(found: derive.Derived) -> str:
     if found.residual:
         return f"{held} ({_percent(found.share)}); each row keeps its difference"
     return f"holds in all {found.rows:,} rows"
+
+
+def _cells(number: int) -> str:
+    return f"{words.counted(number, 'cell')} {'is' if number == 1 else 'are'}"
 
 
 def _percent(share: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -41,6 +42,7 @@ _PERIODS: dict[str, Literal["month", "quarter", "year"]] = {
     "annual": "year",
     "yearly": "year",
 }
+_CURRENCIES = {"$": "$", "€": "€", "£": "£", "¥": "¥", "₹": "₹", "USD": "$", "EUR": "€", "GBP": "£", "CHF": "CHF"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,15 @@ def period(name: str, unit: str) -> Literal["month", "quarter", "year"] | None:
     if set(words) & _PER_MONTH:
         return "month"
     return next((_PERIODS[word] for word in words if word in _PERIODS), None)
+
+
+def currency_in_cells(columns: Iterable[pl.Series]) -> str | None:
+    """The currency that most cells name, as a schema spells it; None where none does."""
+    counts: Counter[str] = Counter()
+    for column in columns:
+        found = values.as_text(column).str.extract(f"(?i)({'|'.join(map(re.escape, _CURRENCIES))})").drop_nulls()
+        counts.update(_CURRENCIES[mark.upper()] for mark in found.to_list())
+    return counts.most_common(1)[0][0] if counts else None
 
 
 def currency(names: Iterable[str]) -> str | None:

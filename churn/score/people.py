@@ -68,7 +68,6 @@ def write(frame: pl.DataFrame, path: Path) -> None:
     kind = path.suffix.lower()
     part = path.with_name(f".{uuid.uuid4().hex}{kind}")
     with disk(path, "written"):
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             _write(frame, kind, part)
             part.replace(path)
@@ -94,7 +93,9 @@ def _write(frame: pl.DataFrame, kind: str, to: Path | io.BytesIO) -> None:
 
 
 def check_place(path: Path, source: str = "") -> None:
-    """Raise DataError where no result can be written: a folder, a name of another ending, or the table it is made from."""
+    """Raise DataError where no result can be written: no such folder, a folder itself, another ending, the table read."""
+    if not path.parent.exists():
+        raise DataError(f"{path} cannot be written: there is no folder {path.parent}; make it, or name another")
     if path.is_dir():
         raise DataError(f"{path} is a folder; name a file in it that ends in {', '.join(KINDS[:-1])} or {KINDS[-1]}")
     kind = path.suffix.lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,51 @@ def test_infer_writes_yaml_and_shows_what_it_decided(run: Run, table: str, tmp_p
     assert notes[0] == "# Drafted by `churn schema infer` from 200 rows of t.csv."
     assert notes[2].startswith("# Left out as a leak: score_of_the_model")
     assert "set each `cost`" in notes[3]
+
+
+def _next(out: str) -> list[list[str]]:
+    """The commands that infer says come next, taken apart as a shell does."""
+    words = out[out.index("then: ") + len("then: ") :].splitlines()[0]
+    return [shlex.split(one) for one in words.split("; ")]
+
+
+def test_infer_names_commands_that_work(run: Run, table: str, tmp_path: Path) -> None:
+    rows = (tmp_path / table).read_text()
+    (tmp_path / "my table.csv").write_text(rows)
+    named = ("--key", "id", "--target", "left", "-o", "my schema.yaml")
+    _, out, _ = run("schema", "infer", "my table.csv", *named)
+    assert _next(out) == [["churn", "train", "my table.csv", "--schema", "my schema.yaml", "--promote"]]
+    pl.read_csv(tmp_path / table).write_database("t", f"sqlite:///{tmp_path}/t.db", engine="sqlalchemy")
+    address, query = f"sqlite:///{tmp_path}/t.db", "select * from t where id <> 'c9'"
+    _, out, _ = run("schema", "infer", address, "--query", query, *named)
+    assert _next(out) == [["churn", "train", address, "--query", query, "--schema", "my schema.yaml", "--promote"]]
+
+
+def test_infer_names_the_command_that_mends_first(run: Run, table: str, tmp_path: Path) -> None:
+    rows = pl.read_csv(tmp_path / table).with_columns(MonthlyCharges=pl.format("${}.5", "MonthlyCharges"))
+    rows.write_csv(tmp_path / "my dollars.csv")
+    code, out, _ = run("schema", "infer", "my dollars.csv", "--key", "id", "--target", "left", "-o", "s.yaml")
+    assert code == 0
+    assert "200 cells cannot be used yet: column 'MonthlyCharges' must be a number; row 1 has '$" in out
+    mend, train = _next(out)
+    assert run(*mend[1:])[0] == 0
+    assert train == ["churn", "train", "my dollars-fixed.csv", "--schema", "s.yaml", "--promote"]
+    assert run("schema", "check", train[2], "-s", "s.yaml")[:2] == (0, "200 rows: all fit the schema\n")
+
+
+def test_infer_names_cells_that_nothing_mends(run: Run, table: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text((tmp_path / table).read_text().replace(",20,", ",inf,", 1))
+    _, out, _ = run("schema", "infer", "bad.csv", "--key", "id", "--target", "left", "-o", "s.yaml")
+    assert _next(out) == [["churn", "schema", "check", "bad.csv", "--schema", "s.yaml"]]
+    assert "1 cell cannot be used yet: column 'MonthlyCharges' must be a number; row " in out
+    assert "Mend the table, or the schema, before: churn train bad.csv --schema s.yaml --promote" in out
+
+
+def test_infer_says_aloud_that_a_key_repeats(run: Run, table: str) -> None:
+    named = ("schema", "infer", table, "--key", "contract", "--target", "left", "-o", "s.yaml")
+    said = "Column 'contract' is to be the key, but 198 rows repeat another's."
+    assert f"\n{said}\n" in run(*named)[1]
+    assert json.loads(run(*named, "--json")[1])["warnings"] == [said]
 
 
 def test_infer_without_a_file_prints_only_yaml_on_standard_output(run: Run, table: str) -> None:
@@ -147,14 +193,14 @@ def test_fix_writes_a_copy_and_leaves_the_table(run: Run, table: str, tmp_path: 
         (("infer", "t.csv", "--key", "ID_", "--target", "left"), "key column 'ID_' is not in the table; did you mean 'id'?"),
         (("infer", "t.csv", "--key", "id", "--target", "contract"), "Give --positive; it has"),
         (("infer", "t.csv", "--key", "id", "--target", "MonthlyCharges"), "must have two classes"),
-        (("infer", "t.csv", "--key", "id", "--target", "left", "-o", "no/such/folder.yaml"), "cannot be written"),
+        (("infer", "t.csv", "--key", "id", "--target", "left", "-o", "no/such/x.yaml"), "there is no folder no/such"),
         (("infer", "sqlite:///none.db", "--key", "id", "--target", "left"), "a database needs a query"),
         (("check", "t.csv", "--schema", "none.yaml"), "no schema at none.yaml"),
         (("check", "t.csv", "--schema", "s.yaml", "--fix"), "--fix needs -o FILE"),
         (("check", "t.csv", "--schema", "s.yaml", "-o", "x.csv"), "needs --fix"),
         (("check", "t.csv", "--schema", "s.yaml", "--fix", "-o", "./t.csv"), "is the table itself"),
         (("check", "t.csv", "--schema", "s.yaml", "--fix", "-o", "x.doc"), "written as .csv or .parquet"),
-        (("check", "t.csv", "--schema", "s.yaml", "--fix", "-o", "no/x.csv"), "cannot be written"),
+        (("check", "t.csv", "--schema", "s.yaml", "--fix", "-o", "no/x.csv"), "there is no folder no; make it"),
     ],
 )
 def test_bad_input_ends_with_one_clear_line_and_exit_code_2(run: Run, table: str, arguments: tuple[str, ...], says: str) -> None:

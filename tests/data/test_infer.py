@@ -211,7 +211,8 @@ def test_bad_keys_are_mentioned_and_left_to_the_check() -> None:
     table = _base().with_columns(pl.when(pl.int_range(pl.len()) < 3).then(pl.lit("c9")).otherwise("id").alias("id"))
     table = table.with_columns(pl.when(pl.int_range(pl.len()) == 20).then(pl.lit("")).otherwise("id").alias("id"))
     draft = infer(table, key="id", target="left")
-    assert "1 rows have none and 3 repeat" in _said(draft, "id")
+    assert "1 row has none and 3 rows repeat another's: `churn schema check` lists them" in _said(draft, "id")
+    assert draft.warnings == ("Column 'id' is to be the key, but 1 row has none and 3 rows repeat another's.",)
     with pytest.raises(DataError, match="must not repeat"):
         conform(table, draft.schema)
 
@@ -222,7 +223,7 @@ def test_text_in_a_number_is_left_to_the_check() -> None:
     table = _base(amount=cells)
     draft = infer(table, key="id", target="left")
     assert draft.schema.feature("amount").is_number
-    assert "1 cells are no number, such as row 18" in _said(draft, "amount")
+    assert "1 cell is no number that can be used, such as 'abc' in row 18" in _said(draft, "amount")
     with pytest.raises(DataError, match="column 'amount' must be a number; row 18 has 'abc'"):
         conform(table, draft.schema)
 
@@ -232,6 +233,49 @@ def test_numbers_in_other_spellings_are_numbers_to_be_fixed() -> None:
     feature = draft.schema.feature("income")
     assert (feature.kind, feature.unit, feature.range) == ("number", "money", (1000, 3793))
     assert "--fix" in _said(draft, "income")
+
+
+@pytest.mark.parametrize(
+    ("spelling", "sign"),
+    [("{:.2f} €", "€"), ("£{:.2f}", "£"), ("CHF {:.2f}", "CHF"), ("{:.2f} eur", "€"), ("${:.2f}", "$"), ("{:.2f}", "$")],
+)
+def test_the_currency_is_the_one_seen_in_the_cells(spelling: str, sign: str) -> None:
+    draft = _draft(MonthlyCharges=[spelling.format(20 + i % 90 + 0.25) for i in range(ROWS)])
+    assert draft.schema.currency == sign
+    assert ("the sign in the cells" in _said(draft, "")) == (spelling != "{:.2f}")
+
+
+def test_a_few_values_below_0_in_what_counts_something_are_named_as_mistakes() -> None:
+    tenure = [i * 7 % 73 for i in range(ROWS)]
+    tenure[17] = -3
+    draft = _draft(tenure=tenure)
+    feature = draft.schema.feature("tenure")
+    assert (feature.range, feature.at_least) == ((0, 72), 0)
+    said = "1 value below 0, such as '-3' in row 18"
+    assert f"at least 0 ({said}, taken for a mistake; if it can be, remove `at_least`)" in _said(draft, "tenure")
+    assert draft.warnings == (f"Column 'tenure' has {said}: mend the table, or remove `at_least` from the schema.",)
+    with pytest.raises(DataError, match="column 'tenure' must be ≥ 0; row 18 has '-3'"):
+        conform(_base(tenure=tenure), draft.schema)
+
+
+@pytest.mark.parametrize(
+    ("name", "below"), [("tenure", 40), ("discount_percent", 1), ("monthly_fee", 1)], ids=["many", "a percentage", "money"]
+)
+def test_values_below_0_that_may_be_right_are_only_said(name: str, below: int) -> None:
+    cells = [-5 - i if i < below else i * 7 % 73 for i in range(ROWS)]
+    draft = _draft(**{name: cells})
+    assert draft.schema.feature(name).at_least is None
+    assert draft.warnings == ()
+    shown = "1 value" if below == 1 else f"{below} values"
+    assert f"may be below 0 ({shown} below 0, such as '-5' in row 1; if it cannot be, set `at_least: 0`)" in _said(draft, name)
+
+
+def test_keys_that_are_whole_numbers_spelt_as_floats_are_said() -> None:
+    table = _base().with_columns(id=pl.format("{}.0", pl.int_range(pl.len()) + 1000))
+    draft = infer(table, key="id", target="left")
+    assert "key: whole numbers ('1000.0' is read as '1000', in every table alike)" in _said(draft, "id")
+    assert "one for each of 400 rows" in _said(draft, "id")
+    assert "key: whole numbers" not in _said(_draft(), "id")
 
 
 def test_types_of_other_files_mean_the_same() -> None:

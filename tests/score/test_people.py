@@ -159,13 +159,15 @@ def test_xlsx_keeps_text_as_text(tmp_path: Path) -> None:
 
 def test_parquet_is_untouched_and_other_endings_refused(tmp_path: Path) -> None:
     frame = pl.DataFrame({"key": NASTY})
-    write(frame, tmp_path / "sub" / "out.PARQUET")
-    assert pl.read_parquet(tmp_path / "sub" / "out.PARQUET").equals(frame)
+    write(frame, tmp_path / "out.PARQUET")
+    assert pl.read_parquet(tmp_path / "out.PARQUET").equals(frame)
     with pytest.raises(DataError, match=r"must end in \.csv, \.xlsx or \.parquet"):
         write(frame, tmp_path / "out.txt")
     with pytest.raises(DataError, match="holds 32,767 characters; column 'key' has 40,000"):
         write(pl.DataFrame({"key": ["x" * 40_000]}), tmp_path / "out.xlsx")
-    assert [path.name for path in tmp_path.iterdir()] == ["sub"]
+    with pytest.raises(DataError, match=r"there is no folder .*/sub; make it, or name another"):
+        write(frame, tmp_path / "sub" / "out.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.PARQUET"]
 
 
 def test_a_disk_that_refuses(tmp_path: Path) -> None:
