@@ -6,6 +6,8 @@ One root, a handful of children named for the event. A message states the subjec
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class ChurnError(Exception):
     """The root of every error this project raises on purpose; its text is shown to the user as it is."""
@@ -63,7 +65,14 @@ class NoChampion(ChurnError):
 
 
 class PromotionRefused(ChurnError):
-    """A version does not pass the gates; the champion stays."""
+    """A version does not pass the gates; the champion stays.
+
+    `checks` holds every gate with its verdict (see `churn.model.gates.Check`), where it was they that refused.
+    """
+
+    def __init__(self, message: str, checks: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.checks = checks
 
 
 class WorkspaceMixed(ChurnError):

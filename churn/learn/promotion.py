@@ -74,7 +74,7 @@ def promote(
     checks = (*judge(challenger, champion, settings), *lost, *lost_base)
     failed = [check.words for check in checks if not check.passed]
     if failed and not despite_gates:
-        raise PromotionRefused(f"model {version} was not promoted. {' '.join(failed)}")
+        raise PromotionRefused(f"model {version} was not promoted. {' '.join(failed)}", checks)
     if failed:
         reason = f"{reason} (despite: {' '.join(failed)})"
     if base is None:

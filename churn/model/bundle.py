@@ -30,6 +30,7 @@ from churn.model.risk_model import RiskModel
 from churn.model.scoring import ScoringModel
 from churn.model.store import disk
 from churn.model.tables import Tables
+from churn.words import sentence_list
 
 SCHEMA, ENCODER, TABLES, CALIBRATOR = "schema.json", "encoder.json", "tables.npz", "calibrator.json"
 METRICS, LEADERBOARD = "metrics.json", "leaderboard.json"
@@ -126,20 +127,24 @@ def load(folder: Path) -> Bundle:
     return read(folder, manifest.verify(folder, "model"))
 
 
-def read(folder: Path, facts: dict[str, Any]) -> Bundle:
-    """Load a folder that was verified already, with its manifest. Raises BundleRejected naming the file and why."""
+def read(folder: Path, facts: dict[str, Any], where: str = "") -> Bundle:
+    """Load a folder that was verified already, with its manifest. Raises BundleRejected naming the file and why.
+
+    where: how messages call it, such as "model v2", if not by its path.
+    """
+    where = where or str(folder)
     kind = facts.get(KIND, "tables")
     if kind not in _OWN:
-        raise BundleRejected(f"{folder}: the kind of model {kind!r} is not known; this version knows {' and '.join(_OWN)}")
+        raise BundleRejected(f"{where}: the kind of model {kind!r} is not known; this version knows {' and '.join(_OWN)}")
     own = _OWN[kind]
     for name in sorted(own - facts["files"].keys()):
-        raise BundleRejected(f"{folder}: {name} is missing")
+        raise BundleRejected(f"{where}: {name} is missing")
     with disk(folder, "read"):
         files = {name: (folder / name).read_bytes() for name in own}
-    reader = _Reader(folder, files)
+    reader = _Reader(where, files)
     schema = reader.schema()
     if schema.hash != facts["schema_hash"]:
-        raise BundleRejected(f"{folder}: {SCHEMA} is not the schema the manifest names")
+        raise BundleRejected(f"{where}: {SCHEMA} is not the schema the manifest names")
     return Bundle(
         version=facts.get("version", ""),
         model=reader.tables_model(schema) if kind == "tables" else reader.estimator_model(schema),
@@ -181,8 +186,8 @@ class _Extra(Mapping[str, bytes]):
 class _Reader:
     """Turns the files of one bundle into what they stand for; whatever cannot be understood is refused by name."""
 
-    def __init__(self, folder: Path, files: Mapping[str, bytes]) -> None:
-        self._folder = folder
+    def __init__(self, where: str, files: Mapping[str, bytes]) -> None:
+        self._where = where
         self._files = files
 
     def text(self, name: str) -> str:
@@ -197,21 +202,31 @@ class _Reader:
         except ValueError as error:
             raise self._refused(name, error) from error
         if not isinstance(document, kind):
-            raise BundleRejected(f"{self._folder}: {name} must hold a {kind.__name__}, not a {type(document).__name__}")
+            raise BundleRejected(f"{self._where}: {name} must hold a {kind.__name__}, not a {type(document).__name__}")
         return document
 
     def schema(self) -> Schema:
         try:
             return Schema.model_validate_json(self._files[SCHEMA])
         except ValidationError as error:
-            raise self._refused(SCHEMA, error) from error
+            found = error.errors(include_url=False, include_context=False, include_input=False)
+            unknown = sorted({str(one["loc"][-1]) for one in found if one["type"] == "extra_forbidden"})
+            if unknown:  # its sum agrees, so it is as it was written
+                raise BundleRejected(
+                    f"{self._where} was written by a newer version of churn (its schema has {sentence_list(map(repr, unknown))}, "
+                    "which this one does not know); update churn"
+                ) from error
+            place = ".".join(map(str, found[0]["loc"]))
+            raise BundleRejected(
+                f"{self._where}: {SCHEMA} cannot be read: {f'{place}: ' if place else ''}{found[0]['msg']}"
+            ) from error
 
     def estimator_model(self, schema: Schema) -> EstimatorModel:
         calibrator = self._own(CALIBRATOR, Calibrator.from_json, self.text(CALIBRATOR))
         try:
             return EstimatorModel.from_files(self._files, schema, calibrator)
         except BundleRejected as error:
-            raise BundleRejected(f"{self._folder}: {error}") from error
+            raise BundleRejected(f"{self._where}: {error}") from error
 
     def tables_model(self, schema: Schema) -> ScoringModel:
         try:
@@ -225,13 +240,13 @@ class _Reader:
         try:
             return ScoringModel(schema, encoder, tables, calibrator)
         except SchemaError as error:
-            raise BundleRejected(f"{self._folder}: {SCHEMA}, {ENCODER} and {TABLES} do not belong together: {error}") from error
+            raise BundleRejected(f"{self._where}: {SCHEMA}, {ENCODER} and {TABLES} do not belong together: {error}") from error
 
     def _own(self, name: str, understand: Callable[[_Stored], _Part], stored: _Stored) -> _Part:
         try:
             return understand(stored)
         except BundleRejected as error:
-            raise BundleRejected(f"{self._folder}: {name}: {error}") from error
+            raise BundleRejected(f"{self._where}: {name}: {error}") from error
 
     def reference(self, schema: Schema) -> pl.DataFrame:
         try:
@@ -242,7 +257,7 @@ class _Reader:
         return table
 
     def _refused(self, name: str, error: Exception) -> BundleRejected:
-        return BundleRejected(f"{self._folder}: {name} cannot be read: {' '.join(str(error).split())[:200]}")
+        return BundleRejected(f"{self._where}: {name} cannot be read: {' '.join(str(error).split())[:200]}")
 
 
 def _check_reference(table: pl.DataFrame, schema: Schema) -> None:

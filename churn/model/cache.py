@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from churn.errors import BundleRejected, NotInStore
 from churn.model import manifest
@@ -72,6 +73,10 @@ class Cache:
                     shutil.rmtree(part, ignore_errors=True)
             self._verified[name] = hashlib.sha256(wanted).hexdigest()
             return final
+
+    def verified(self, name: str, kind: manifest.Kind, facts: dict[str, Any]) -> Path | None:
+        """The copy that these facts are the manifest of, if there is one and its sums agree; nothing is fetched."""
+        return self._root / name if self._good(name, kind, manifest.dump(facts)) else None
 
     def note(self, name: str, data: bytes | None) -> None:
         """Keep a small file, or remove it (None); one that is kept already is not written, so a read-only disk still reads."""

@@ -2,6 +2,12 @@
 
 Bundles (`churn.model.bundle`) and scorings (`churn.score.batch`) are such folders. Whoever fills a folder seals it last;
 whoever reads it verifies it first. A folder without a manifest is unfinished and does not exist for anybody else.
+
+`format` is the least a reader has to know: it rises when files say something that an earlier version of this project would not
+understand, so that such a version refuses the folder in words instead of guessing. Earlier formats stay readable.
+
+1. The first.
+2. In the schema: columns that grow by themselves (`clock`), conditions as text in rules, evidence of derivations and rules.
 """
 
 from __future__ import annotations
@@ -10,16 +16,22 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from churn.errors import BundleRejected
 from churn.model.store import disk
 
-FORMAT = 1
+FORMAT = 2
 NAME = "manifest.json"
+ADVICE = {  # what to do about damage, by kind
+    "model": "restore it from a backup, or use another version: churn models",
+    "scoring": "restore it from a backup, or score again: churn score TABLE --publish",
+}
 
 Kind = Literal["model", "scoring"]
+_READS = range(1, FORMAT + 1)
 _FACTS: dict[str, type | tuple[type, ...]] = {"kind": str, "created": str, "simulated": bool, "schema_hash": str, "files": dict}
 
 
@@ -39,6 +51,7 @@ def seal(
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     document = {
         "format": FORMAT,
+        "written_by": _program(),
         "kind": kind,
         "created": (created or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds"),
         "simulated": simulated,
@@ -76,7 +89,9 @@ def verify(folder: Path, kind: Kind, where: str = "") -> dict[str, Any]:
             if size != wanted["bytes"]:
                 raise BundleRejected(f"{where}: {name} must have {wanted['bytes']:,} bytes; it has {size:,}")
             if _facts_of(folder / name)["sha256"] != wanted["sha256"]:
-                raise BundleRejected(f"{where}: {name} was altered: its content does not match the sum in the manifest")
+                raise BundleRejected(
+                    f"{where}: {name} was altered: its content does not match the sum in the manifest; {ADVICE[kind]}"
+                )
     return document
 
 
@@ -88,8 +103,14 @@ def parse(data: bytes, where: str, kind: Kind | None = None) -> dict[str, Any]:
         raise BundleRejected(f"{where} is damaged: {error}") from error
     if not isinstance(document, dict):
         raise BundleRejected(f"{where} is damaged: a manifest is a table of names and values")
-    if document.get("format") != FORMAT:
-        raise BundleRejected(f"{where}: format {document.get('format')!r} is not known; this version reads format {FORMAT}")
+    form = document.get("format")
+    if form not in _READS:
+        if isinstance(form, int) and form > FORMAT:
+            raise BundleRejected(
+                f"{where} was written by a newer version of churn{_by(document)}: its format is {form}, and this one reads up to "
+                f"{FORMAT}; update churn"
+            )
+        raise BundleRejected(f"{where}: format {form!r} is not known; this version reads formats up to {FORMAT}")
     if document.get("sum") != _own_sum(document):
         raise BundleRejected(f"{where} was altered: its content does not match its own sum")
     for name, wanted in _FACTS.items():
@@ -107,6 +128,18 @@ def parse(data: bytes, where: str, kind: Kind | None = None) -> dict[str, Any]:
     if kind is not None and document["kind"] != kind:
         raise BundleRejected(f"{where} belongs to a {document['kind']}, not to a {kind}")
     return document
+
+
+def _program() -> str:
+    try:
+        return f"churn {version('churn')}"
+    except PackageNotFoundError:  # run from a checkout that was not installed
+        return "churn"
+
+
+def _by(document: Mapping[str, Any]) -> str:
+    by = document.get("written_by")
+    return f" ({by})" if isinstance(by, str) else ""
 
 
 def dump(document: Mapping[str, Any]) -> bytes:

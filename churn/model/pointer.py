@@ -95,14 +95,20 @@ def _entry(document: dict[str, Any]) -> HistoryEntry:
 
 
 def before(history: tuple[HistoryEntry, ...]) -> tuple[str, str | None] | None:
-    """The pair under the current one, once every rollback has undone what it undid."""
+    """The pair under the current one, once every rollback has undone what it undid.
+
+    A pair without a scoring counts only while no customers have been shown yet: going back to it would empty the desk.
+    """
     shown: list[tuple[str, str | None]] = []
     for entry in history:
-        if entry.action == ROLLBACK and len(shown) > 1:
-            shown.pop()
-        if not shown or shown[-1] != entry.pair:
+        if entry.action == ROLLBACK and entry.pair in shown:
+            while shown[-1] != entry.pair:
+                shown.pop()
+        elif not shown or shown[-1] != entry.pair:
             shown.append(entry.pair)
-    return shown[-2] if len(shown) > 1 else None
+    customers_shown = any(scoring is not None for _, scoring in shown)
+    under = [pair for pair in shown[:-1] if pair != shown[-1] and (pair[1] is not None or not customers_shown)]
+    return under[-1] if under else None
 
 
 def dump(document: dict[str, Any]) -> bytes:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ from churn.model import pointer as pointers
 from churn.model.bundle import Bundle
 from churn.model.cache import Cache
 from churn.model.pointer import HistoryEntry, Pointer
-from churn.model.store import Store
+from churn.model.store import Entry, Store, etag_of
 from churn.settings import Settings
 
 __all__ = ["HistoryEntry", "Pointer", "Registry", "ScoringInfo", "VersionInfo", "check_workspace"]
@@ -193,9 +193,11 @@ class Registry:
     def rollback(self, who: str, reason: str = "") -> Pointer:
         """Show the pair that was shown before the current one; done again, the one before that.
 
+        Once customers were shown, a pair without a scoring is passed over: it would empty the desk.
+
         Raises
         ------
-        NoChampion: nothing was promoted yet. NotInStore: there is no pair before, or it is no longer in the store.
+        NoChampion: nothing was promoted yet. NotInStore: there is no such pair before, or it is no longer in the store.
         Else as `swap`.
         """
         now = self.pointer()
@@ -204,7 +206,8 @@ class Registry:
         before = pointers.before(now.history)
         if before is None:
             shown = f"model {now.model} with {f'scoring {now.scoring}' if now.scoring else 'no scoring'}"
-            raise NotInStore(f"there is no pair before {shown}; nothing was changed")
+            customers = " that showed customers" if len(now.history) > 1 else ""
+            raise NotInStore(f"there is no pair before {shown}{customers}; nothing was changed")
         return self.swap(model=before[0], scoring=before[1], action=pointers.ROLLBACK, who=who, reason=reason, expected=now)
 
     def _check_pair(self, model: str, scoring: str | None) -> None:
@@ -221,12 +224,27 @@ class Registry:
         self._check_whole("scoring", scoring, facts)
 
     def _check_whole(self, kind: manifest.Kind, name: str, facts: dict[str, Any]) -> None:
-        """Whether all files lie in the store at their full size: a copy here may be good while others could fetch none."""
-        prefix = f"{_PLACES[kind]}/{name}/"
-        sizes = {entry.key.removeprefix(prefix): entry.size for entry in self._store.list(prefix)}
+        if (damage := self._damage(kind, name, facts)) is not None:
+            raise BundleRejected(f"{damage}. Nothing was changed")
+
+    def _damage(self, kind: manifest.Kind, name: str, facts: dict[str, Any]) -> str | None:
+        """The first file that does not lie in the store as it was published; a copy here may be good while others fetch none.
+
+        The store's own bytes count. Where it tells an etag and a verified copy lies here, the two are compared; else the file is
+        read from the store.
+        """
+        place = f"{_PLACES[kind]}/{name}"
+        entries = {entry.key.removeprefix(f"{place}/"): entry for entry in self._store.list(f"{place}/")}
+        if (damage := _not_whole(facts, {file: entry.size for file, entry in entries.items()})) is not None:
+            return f"{kind} {name}: {damage}; {manifest.ADVICE[kind]}"
+        copy = self._cache.verified(place, kind, facts)
         for file, wanted in facts["files"].items():
-            if sizes.get(file) != wanted["bytes"]:
-                raise BundleRejected(f"{kind} {name}: {file} is missing from the store or not whole; nothing was changed")
+            etag = entries[file].etag
+            if etag is not None and copy is not None and etag == etag_of(copy / file):
+                continue
+            if self._store.sha256(f"{place}/{file}") != wanted["sha256"]:
+                return f"{kind} {name}: {file} was altered in the store, its sum is not the manifest's; {manifest.ADVICE[kind]}"
+        return None
 
     # -- models and scorings -------------------------------------------------
 
@@ -249,10 +267,51 @@ class Registry:
         """
         return self._publish("scoring", folder)
 
-    def versions(self) -> tuple[VersionInfo, ...]:
-        """Every model in the store, newest first; a damaged one is listed with its problem."""
+    def problem(self, kind: manifest.Kind, name: str) -> str | None:
+        """What is wrong with a model or scoring as it lies in the store, every sum of it verified; None where all is well.
+
+        Raises
+        ------
+        StoreUnavailable: the store did not answer. WorkspaceMixed: it is not this workspace's.
+        """
         self._enter()
-        return _all(self._version, self._published("model")[::-1])
+        try:
+            return self._damage(kind, name, self._facts(kind, name))
+        except (BundleRejected, NotInStore) as error:
+            return str(error)
+
+    def withdraw_scoring(self, id: str) -> bool:
+        """Take a scoring out of the store that was never shown, and say whether that was done.
+
+        First its manifest, so that nobody finds it any more; if somebody shows it all the same just then, it is put back.
+        """
+        key = f"{_PLACES['scoring']}/{id}/{manifest.NAME}"
+        try:
+            kept = self._store.read(key).data
+        except NotInStore:
+            return False
+        for taken in (False, True):
+            if id in {entry.scoring for entry in self.history()}:
+                if taken:
+                    self._store.write(key, kept)
+                return False
+            self._store.delete(key)
+        for entry in self._store.list(f"{_PLACES['scoring']}/{id}/"):
+            self._store.delete(entry.key)
+        return True
+
+    def versions(self) -> tuple[VersionInfo, ...]:
+        """Every model in the store, newest first; one with a missing or truncated file is listed with its problem.
+
+        Sums are verified where a version is used (`load_model`) or asked about (`problem`), not for a list.
+        """
+        self._enter()
+        entries = self._store.list("models/")
+        sizes: dict[str, dict[str, int]] = {}
+        for entry in entries:
+            name, _, file = entry.key.removeprefix("models/").partition("/")
+            sizes.setdefault(name, {})[file] = entry.size
+        return _all(lambda name: self._version(name, sizes[name]), self._published("model", entries)[::-1])
 
     def scorings(self, newest: int | None = None) -> tuple[ScoringInfo, ...]:
         """The scorings in the store, newest first, all or so many; a damaged one is listed with its problem."""
@@ -267,7 +326,8 @@ class Registry:
         NotInStore: no such version. BundleRejected: it does not pass its checks; a good copy stays.
         """
         folder = self._folder("model", version)
-        return bundle.read(folder, manifest.parse((folder / manifest.NAME).read_bytes(), str(folder), "model"))
+        where = f"model {version}"
+        return bundle.read(folder, manifest.parse((folder / manifest.NAME).read_bytes(), where, "model"), where)
 
     def scoring_folder(self, id: str) -> Path:
         """A verified local copy of a scoring's files, to be read only. Raises as `load_model`."""
@@ -302,10 +362,11 @@ class Registry:
                 continue
             return name
 
-    def _published(self, kind: manifest.Kind) -> list[str]:
-        """Names of everything finished, oldest first."""
+    def _published(self, kind: manifest.Kind, entries: Sequence[Entry] | None = None) -> list[str]:
+        """Names of everything finished, oldest first; from a listing of its place, where there is one already."""
         prefix, end = f"{_PLACES[kind]}/", f"/{manifest.NAME}"
-        names = [entry.key[len(prefix) : -len(end)] for entry in self._store.list(prefix) if entry.key.endswith(end)]
+        entries = self._store.list(prefix) if entries is None else entries
+        names = [entry.key[len(prefix) : -len(end)] for entry in entries if entry.key.endswith(end)]
         names = [name for name in names if _NAMES[kind].fullmatch(name)]
         return sorted(names, key=_number) if kind == "model" else sorted(names)
 
@@ -358,7 +419,7 @@ class Registry:
                 self._cache.note(POINTER, data)
                 self._noted = etag
 
-    def _version(self, name: str) -> VersionInfo:
+    def _version(self, name: str, sizes: Mapping[str, int]) -> VersionInfo:
         try:
             facts = self._facts("model", name)
         except (BundleRejected, NotInStore) as error:
@@ -368,13 +429,15 @@ class Registry:
             metrics = self._read_metrics(name, facts)
         except (BundleRejected, NotInStore) as error:
             return VersionInfo(name, created, facts["schema_hash"], {}, facts, str(error))
-        return VersionInfo(name, created, facts["schema_hash"], metrics, facts)
+        damage = _not_whole(facts, sizes)
+        problem = f"{self._where('model', name)}: {damage}; {manifest.ADVICE['model']}" if damage else None
+        return VersionInfo(name, created, facts["schema_hash"], metrics, facts, problem)
 
     def _read_metrics(self, name: str, facts: dict[str, Any]) -> dict[str, Any]:
         if self._metrics.get(name, ("",))[0] != facts["sum"]:
             data = self._store.read(f"{_PLACES['model']}/{name}/{bundle.METRICS}").data
             if hashlib.sha256(data).hexdigest() != facts["files"].get(bundle.METRICS, {}).get("sha256"):
-                raise BundleRejected(f"{self._where('model', name)}/{bundle.METRICS} was altered")
+                raise BundleRejected(f"{self._where('model', name)}/{bundle.METRICS} was altered; {manifest.ADVICE['model']}")
             self._metrics[name] = (facts["sum"], json.loads(data))
         return dict(self._metrics[name][1])
 
@@ -391,6 +454,14 @@ def _all(look: Callable[[str], _Info], names: Sequence[str]) -> tuple[_Info, ...
     """Look at many things at once: each costs a trip to the store."""
     with ThreadPoolExecutor(max_workers=8) as pool:
         return tuple(pool.map(look, names))
+
+
+def _not_whole(facts: dict[str, Any], sizes: Mapping[str, int]) -> str | None:
+    """The first file of a manifest that is missing from a listing, or has another size there; None where none is."""
+    for file, wanted in facts["files"].items():
+        if sizes.get(file) != wanted["bytes"]:
+            return f"{file} is missing from the store or not whole"
+    return None
 
 
 def _number(version: str) -> int:

@@ -13,10 +13,11 @@ import os
 import random
 import re
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 LOCK = ".lock"
+PROBES = "probes/"
 _LOCK_WAIT_S = 15.0
 _ROUNDS = 4  # of a conditional write whose outcome is unclear; boto3's own retries come on top
 _MIB = 1024 * 1024
+_IN_PARTS_FROM, _PART = 64 * _MIB, 16 * _MIB  # files as large as that are uploaded to S3 in parts
 _KEY_PART = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")  # no empty part, no leading dot, so neither "." nor ".."
 
 
@@ -108,6 +111,12 @@ class Store(Protocol):
     def download(self, prefix: str, folder: Path) -> None:
         """Copy every object under `prefix/` into a local folder. Raises NotInStore if there is none."""
 
+    def sha256(self, key: str) -> str:
+        """The sum of the object as it lies there now, every byte of it read. Raises NotInStore if there is none."""
+
+    def trial(self) -> AbstractContextManager[Store]:
+        """An empty store in the same place, to try things in; nothing of it is left afterwards, not even a folder."""
+
 
 def open_store(settings: Settings) -> Store:
     """The store the settings name. Nothing is connected or created yet. Raises SettingsError for an unknown kind of address."""
@@ -127,24 +136,34 @@ def check(store: Store) -> Health:
     started = time.monotonic()
     done = {"readable": False, "writable": False, "conditional": False}
     problem = None
-    key = f"probes/{uuid.uuid4().hex}"
     try:
-        store.list("probes/")
+        store.list(PROBES)
         done["readable"] = True
-        etag = store.write(key, b"first", if_absent=True)
-        done["writable"] = store.read(key).data == b"first"
-        done["conditional"] = (
-            _refuses(store, key, if_absent=True)
-            and _refuses(store, key, if_match="0" * 32)
-            and store.write(key, b"second", if_match=etag) != etag
-            and _refuses(store, key, if_match=etag)
-        )
+        with store.trial() as place:
+            etag = place.write("probe", b"first", if_absent=True)
+            done["writable"] = place.read("probe").data == b"first"
+            done["conditional"] = (
+                _refuses(place, "probe", if_absent=True)
+                and _refuses(place, "probe", if_match="0" * 32)
+                and place.write("probe", b"second", if_match=etag) != etag
+                and _refuses(place, "probe", if_match=etag)
+            )
         if not done["conditional"]:
             problem = f"{store.address}: a write whose condition fails must be refused; this server does it all the same"
-        store.delete(key)
     except ChurnError as error:
         problem = str(error)
     return Health(address=store.address, seconds=time.monotonic() - started, problem=problem, **done)
+
+
+def ensure_room(store: Store, size: int = _MIB) -> None:
+    """Write so many bytes and take them away again, before long work whose result could not be kept otherwise.
+
+    Raises
+    ------
+    StoreUnavailable: the store cannot be written, or is full.
+    """
+    with store.trial() as place:
+        place.write("probe", os.urandom(size))
 
 
 def _refuses(store: Store, key: str, *, if_match: str | None = None, if_absent: bool = False) -> bool:
@@ -288,6 +307,29 @@ class FileStore:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(self._path(entry.key), target)
 
+    def sha256(self, key: str) -> str:
+        path = self._path(key)
+        with disk(path, "read"):
+            try:
+                with path.open("rb") as stream:
+                    return hashlib.file_digest(stream, "sha256").hexdigest()
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+                raise NotInStore(f"{path}: there is no such object") from error
+
+    @contextmanager
+    def trial(self) -> Iterator[Store]:
+        # where the store does not exist yet, in the folder that it would be made in
+        near = next(folder for folder in (self._root, *self._root.parents) if folder.exists())
+        with disk(self._root, "written"):
+            try:
+                place = Path(tempfile.mkdtemp(prefix=".probe-", dir=near))
+            except OSError as error:
+                raise OSError(error.errno, error.strerror) from error  # without the name of the probe: the store is meant
+        try:
+            yield FileStore(place)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
     def _path(self, key: str) -> Path:
         path = self._root / _checked(key)
         root = self._root.resolve()
@@ -424,6 +466,32 @@ class S3Store:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self._client.download_file(self._bucket, self._name(entry.key), str(target), Config=_in_parts())
 
+    def sha256(self, key: str) -> str:
+        name, where = self._name(key), self._where(key)
+        for last in _tries(self._settings.s3_attempts):
+            with calling(where):
+                answer = self._client.get_object(Bucket=self._bucket, Key=name)
+            found = hashlib.sha256()
+            try:  # boto3 retries the call but not the reading of its body
+                with calling(where):
+                    for part in answer["Body"].iter_chunks(_MIB):
+                        found.update(part)
+                return found.hexdigest()
+            except StoreUnavailable:
+                if last:
+                    raise
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def trial(self) -> Iterator[Store]:
+        place = S3Store(self._settings, self._bucket, self._name(f"{PROBES}{uuid.uuid4().hex}"))
+        place.__dict__["_client"] = self._client  # made once
+        try:
+            yield place
+        finally:
+            for entry in place.list():
+                place.delete(entry.key)
+
     def _current(self, key: str) -> Blob | None:
         try:
             return self.read(key)
@@ -440,7 +508,23 @@ class S3Store:
 def _in_parts() -> Any:
     from boto3.s3.transfer import TransferConfig
 
-    return TransferConfig(multipart_threshold=64 * _MIB, multipart_chunksize=16 * _MIB, max_concurrency=4)
+    return TransferConfig(multipart_threshold=_IN_PARTS_FROM, multipart_chunksize=_PART, max_concurrency=4)
+
+
+def etag_of(path: Path) -> str:
+    """The etag that S3 gives a file uploaded by `S3Store`: its MD5, or that of the MD5s of its parts and their number.
+
+    With encryption by keys of KMS an etag is something else; whoever compares must take a difference for "not known".
+    """
+    parts = []
+    whole = path.stat().st_size < _IN_PARTS_FROM
+    with disk(path, "read"), path.open("rb") as stream:
+        while data := stream.read(_IN_PARTS_FROM if whole else _PART):
+            parts.append(hashlib.md5(data, usedforsecurity=False))
+    if whole:
+        return (parts or [hashlib.md5(usedforsecurity=False)])[0].hexdigest()
+    together = b"".join(part.digest() for part in parts)
+    return f"{hashlib.md5(together, usedforsecurity=False).hexdigest()}-{len(parts)}"
 
 
 def _tries(count: int) -> Iterator[bool]:

@@ -79,6 +79,11 @@ class Scored:
     points: pl.DataFrame | None = None
     sampled: int | None = None
 
+    @property
+    def reasons(self) -> int:
+        """How many reasons are kept for each customer."""
+        return sum(reason_column(rank) in self.rows.columns for rank in range(1, self.rows.width))
+
 
 def score(
     table: pl.DataFrame,
@@ -306,6 +311,7 @@ def write_scoring(
         gone=scored.gone,
         earlier=scored.earlier,
         behind=scored.behind,
+        reasons=scored.reasons,
         explained=rows.height if scored.explained is None else scored.explained,
         sampled=scored.sampled,
         past=[dict(one) for one in past.scorings] if past else [],

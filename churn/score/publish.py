@@ -52,7 +52,8 @@ def publish(
 
     Whatever fails before the swap leaves the desk as it was. A swap that loses the race takes the log part back; the scoring's
     files stay in the store, seen by nobody, and serve if the same run is repeated. The same run (date, model, schema and
-    values) done again changes nothing.
+    values) done again changes nothing, unless it asks for more reasons than are kept, or what lies in the store is damaged; nor
+    does one that loses to the same run.
 
     Parameters
     ----------
@@ -79,21 +80,28 @@ def publish(
                 f"the champion is model {now.model} by now, and this scoring was made with {version}; score again"
             )
         expected = now
-    scoring = next((info.id for info in registry.scorings() if not info.problem and _same(info.facts, run, scored)), None)
+    scoring = _there(registry, run, scored, now)
     step = progress or _silent
     step("Publishing", 0, 3)
+    uploaded = scoring is None
     if scoring is None:
         scoring = _upload(registry, scored, bundle, as_of, run, _before(registry, now))
     step("Publishing", 1, 3)
     part, fresh = log.append(store, scored.rows, bundle.model.schema, model=version, as_of=as_of, run=run, source=action)
     step("Publishing", 2, 3)
-    if now is not None and (now.model, now.scoring) == (version, scoring):
+    if action == "publish" and now is not None and (now.model, now.scoring) == (version, scoring):
         step("Publishing", 3, 3)
         return Published(scoring, run, now, new=False)
     try:
         pointer = registry.swap(model=version, scoring=scoring, action=action, who=who, reason=reason, expected=expected)
-    except (StoreConflict, PromotionRefused, BundleRejected, NotInStore):
+    except (StoreConflict, PromotionRefused, BundleRejected, NotInStore) as error:
         # sure not to have happened; but where somebody published the very same run, its predictions were shown and stay logged
+        won = registry.pointer() if action == "publish" and isinstance(error, (StoreConflict, NotInStore)) else None
+        if won is not None and won.model == version and won.scoring and _has_all(registry, won.scoring, run, scored):
+            if uploaded and won.scoring != scoring:
+                registry.withdraw_scoring(scoring)
+            step("Publishing", 3, 3)
+            return Published(won.scoring, run, won, new=False)
         if fresh and (version, scoring) not in {entry.pair for entry in registry.history()}:
             store.delete(part)
         raise
@@ -101,9 +109,30 @@ def publish(
     return Published(scoring, run, pointer, new=True)
 
 
+def _there(registry: Registry, run: str, scored: Scored, now: Pointer | None) -> str | None:
+    """A scoring of this run in the store, whole and with all that is kept of one; that on the desk before any other."""
+    found = [info.id for info in registry.scorings() if not info.problem and _same(info.facts, run, scored)]
+    found.sort(key=lambda id: now is None or id != now.scoring)
+    for id in found:
+        damage = registry.problem("scoring", id)
+        if damage is None:
+            return id
+        _log.warning("it is published anew: %s", damage)
+    return None
+
+
+def _has_all(registry: Registry, scoring: str, run: str, scored: Scored) -> bool:
+    return any(info.id == scoring and not info.problem and _same(info.facts, run, scored) for info in registry.scorings())
+
+
 def _same(facts: Mapping[str, Any], run: str, scored: Scored) -> bool:
-    """Whether a scoring in the store is of this run, and has all that this version keeps of one."""
-    return facts.get("run") == run and (scored.points is None or POINTS in facts["files"])
+    """Whether a scoring in the store is of this run, and has all that this version keeps of one and that was asked for."""
+    return (
+        facts.get("run") == run
+        and (scored.points is None or POINTS in facts["files"])
+        and facts.get("reasons", -1) >= scored.reasons
+        and facts.get("explained", 0) >= (scored.rows.height if scored.explained is None else scored.explained)
+    )
 
 
 def _before(registry: Registry, now: Pointer | None) -> Path | None:

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from churn.data.schema import Schema
 from churn.errors import BundleRejected
 from churn.model import bundle, manifest
 from churn.model.scoring import ScoringModel
@@ -178,7 +179,8 @@ def test_a_manifest_knows_when_it_was_altered(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"format": 2}, "format 2 is not known"),
+        ({"format": manifest.FORMAT + 1, "written_by": "churn 9.1"}, r"by a newer version of churn \(churn 9\.1\)"),
+        ({"format": 0}, "format 0 is not known"),
         ({"format": None}, "format None is not known"),
         ({"kind": "scoring"}, "belongs to a scoring"),
         ({"simulated": "no"}, "'simulated' is missing or malformed"),
@@ -192,6 +194,29 @@ def test_a_manifest_of_another_kind_is_refused(folder: Path, change: dict[str, A
     path = folder / "manifest.json"
     path.write_bytes(manifest.dump({**json.loads(path.read_bytes()), **change}))
     with pytest.raises(BundleRejected, match=why):
+        bundle.load(folder)
+
+
+def test_a_schema_of_a_newer_version_is_said_in_words(folder: Path) -> None:
+    """Even where the format did not rise: names the fields, the version, what to do, and neither a dump nor a path."""
+    document = json.loads((folder / "schema.json").read_text())
+    for feature in document["features"]:
+        feature["season"] = None
+    (folder / "schema.json").write_text(json.dumps(document | {"planets": []}))
+    _reseal(folder)
+    facts = manifest.verify(folder, "model")
+    with pytest.raises(BundleRejected) as told:
+        bundle.read(folder, facts, "model v2")
+    assert str(told.value) == (
+        "model v2 was written by a newer version of churn (its schema has 'planets' and 'season', which this one does not know); "
+        "update churn"
+    )
+
+
+def test_a_schema_that_is_none_is_refused_without_a_dump(folder: Path) -> None:
+    (folder / "schema.json").write_text("{}")
+    _reseal(folder)
+    with pytest.raises(BundleRejected, match=r"schema\.json cannot be read: key: Field required$"):
         bundle.load(folder)
 
 
@@ -231,6 +256,19 @@ def test_a_folder_in_use_is_left_alone(folder: Path, tiny_model: ScoringModel) -
 
 OLD = [path.parent for path in sorted(FIXTURES.glob("bundle-*/manifest.json"))]
 ESTIMATORS = [path.parent for path in sorted(FIXTURES.glob("estimator-*/manifest.json"))]
+
+
+def test_the_format_is_of_all_that_a_schema_can_say() -> None:
+    """A field that the fixture's schema lacks is one that a reader of its format would refuse.
+
+    Then raise `manifest.FORMAT`, say in its docstring what is new, and make a fixture: `python -m tests.model.tiny …`.
+    """
+    stored = json.loads((OLD[-1] / "schema.json").read_text())
+    written = {name: sorted(part["properties"]) for name, part in Schema.model_json_schema()["$defs"].items()}
+    for name, entry in (("Feature", stored["features"][0]), ("Rule", stored["rules"][0]), ("Target", stored["target"])):
+        assert sorted(entry) == written[name], name
+    assert sorted(stored) == sorted(Schema.model_json_schema()["properties"])
+    assert sorted(stored["contacts"]) == written["Contacts"]
 
 
 def test_every_format_has_a_fixture() -> None:

@@ -264,7 +264,11 @@ def test_a_corrupt_version_replaces_nothing(
     assert registry.pointer() == shown
     assert registry.load_model(v1).version == v1
     infos = {info.version: info for info in registry.versions()}
-    assert (infos["v2"].problem is not None) == (how == "manifest")
+    assert (infos["v2"].problem is not None) == (how != "altered")  # a listing tells sizes, no sums
+    assert registry.problem("model", v1) is None
+    found = registry.problem("model", v2)
+    assert found is not None
+    assert how == "manifest" or "tables.npz" in found
     assert infos["v1"].problem is None
     cache = settings.path("cache")
     assert not list(cache.rglob(".partial-*"))
@@ -280,22 +284,50 @@ def test_a_version_that_only_this_machine_still_has_is_not_promoted(registry: Re
     assert registry.pointer() is None
 
 
-@pytest.mark.parametrize("how", ["truncated", "missing"])
+@EVERYWHERE
+@pytest.mark.parametrize("copied", [False, True], ids=["no copy", "a good copy here"])
+@pytest.mark.parametrize("how", ["truncated", "altered", "missing"])
 def test_a_corrupt_scoring_replaces_nothing(
-    registry: Registry, store: Store, new_bundle: Maker, new_scoring: Maker, how: str
+    registry: Registry, store: Store, new_bundle: Maker, new_scoring: Maker, how: str, copied: bool
 ) -> None:
     version = registry.publish_model(new_bundle())
-    good, bad = registry.publish_scoring(new_scoring(version)), registry.publish_scoring(new_scoring(version))
+    bad, good = registry.publish_scoring(new_scoring(version)), registry.publish_scoring(new_scoring(version))
+    _promote(registry, version, bad)
     shown = _promote(registry, version, good)
-    if how == "truncated":
-        store.write(f"scorings/{bad}/rows.parquet", b"short")
+    if copied:
+        registry.scoring_folder(bad)  # good as it is, it serves nobody else
+    key = f"scorings/{bad}/rows.parquet"
+    data = store.read(key).data
+    if how == "missing":
+        store.delete(key)
     else:
-        store.delete(f"scorings/{bad}/rows.parquet")
-    with pytest.raises(BundleRejected, match=r"rows\.parquet is missing from the store or not whole"):
-        _promote(registry, version, bad)
-    with pytest.raises(BundleRejected, match=r"rows\.parquet"):
-        registry.scoring_folder(bad)
+        store.write(key, b"short" if how == "truncated" else data[:500] + bytes([data[500] ^ 1]) + data[501:])
+    says = r"rows\.parquet (is missing from the store or not whole|was altered in the store).*churn score TABLE --publish"
+    for act in (lambda: _promote(registry, version, bad), lambda: registry.rollback("ana")):
+        with pytest.raises(BundleRejected, match=says + r"\. Nothing was changed"):
+            act()
+    found = registry.problem("scoring", bad)
+    assert found is not None
+    assert "rows.parquet" in found
+    if not copied:
+        with pytest.raises(BundleRejected, match=r"rows\.parquet"):
+            registry.scoring_folder(bad)
     assert registry.pointer() == shown
+    assert registry.problem("scoring", good) is None
+
+
+def test_a_verified_copy_spares_reading_the_store_again(
+    registry: Registry, store: Store, new_bundle: Maker, new_scoring: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On S3 the etag is compared with the copy's; a folder is read, which costs no trip."""
+    version = registry.publish_model(new_bundle())
+    scoring = registry.publish_scoring(new_scoring(version))
+    registry.scoring_folder(scoring)
+    read: list[str] = []
+    real = store.sha256
+    monkeypatch.setattr(store, "sha256", lambda key: read.append(key) or real(key))
+    _promote(registry, version, scoring)
+    assert read == [] or not store.address.startswith("s3://")
 
 
 def test_a_damaged_pointer_is_said_and_not_replaced(registry: Registry, store: Store, new_bundle: Maker) -> None:
@@ -345,6 +377,56 @@ def test_rollback_goes_back_one_pair_at_a_time(registry: Registry, new_bundle: M
     _promote(registry, *pairs[2])
     assert registry.rollback("ben").scoring == pairs[0][1]
     assert [entry.action for entry in registry.history()] == ["promote"] * 3 + ["rollback"] * 2 + ["promote", "rollback"]
+
+
+def test_rollback_never_empties_the_desk(registry: Registry, new_bundle: Maker, new_scoring: Maker) -> None:
+    """Pairs without a scoring count only while no customers were shown."""
+    v1, v2, v3 = (registry.publish_model(new_bundle()) for _ in range(3))
+    _promote(registry, v1)
+    _promote(registry, v2)
+    assert registry.rollback("ana").model == v1
+    first = registry.publish_scoring(new_scoring(v1))
+    shown = _promote(registry, v1, first)
+    with pytest.raises(NotInStore, match=f"no pair before model v1 with scoring {first} that showed customers"):
+        registry.rollback("ana")
+    assert registry.pointer() == shown
+    _promote(registry, v2)  # its base was damaged: the desk is empty
+    back = registry.rollback("ana")
+    assert (back.model, back.scoring) == (v1, first)
+    _promote(registry, v2)
+    second = registry.publish_scoring(new_scoring(v3))
+    _promote(registry, v3, second)
+    back = registry.rollback("ana")  # past the empty one
+    assert (back.model, back.scoring) == (v1, first)
+    with pytest.raises(NotInStore, match="no pair before"):
+        registry.rollback("ana")
+    _promote(registry, v3, second)
+    _promote(registry, v2)
+    _promote(registry, v3, second)
+    assert registry.rollback("ana").scoring == first  # not to what is shown already
+
+
+def test_a_scoring_that_was_never_shown_can_be_withdrawn(
+    registry: Registry, store: Store, new_bundle: Maker, new_scoring: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = registry.publish_model(new_bundle())
+    shown, unseen, chosen = (registry.publish_scoring(new_scoring(version)) for _ in range(3))
+    _promote(registry, version, shown)
+    assert not registry.withdraw_scoring(shown)
+    assert registry.withdraw_scoring(unseen)
+    assert not registry.withdraw_scoring(unseen)
+    assert {info.id for info in registry.scorings()} == {shown, chosen}
+    assert store.list(f"scorings/{unseen}/") == []
+    real = store.delete
+
+    def while_somebody_shows_it(key: str) -> None:
+        monkeypatch.undo()
+        _promote(registry, version, chosen)
+        real(key)
+
+    monkeypatch.setattr(store, "delete", while_somebody_shows_it)
+    assert not registry.withdraw_scoring(chosen)
+    assert registry.problem("scoring", chosen) is None
 
 
 def test_rollback_to_what_is_gone_is_refused(registry: Registry, store: Store, new_bundle: Maker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 from churn.data.s3 import client
 from churn.errors import NotInStore, SettingsError, StoreConflict, StoreUnavailable
 from churn.model import store as module
-from churn.model.store import Blob, FileStore, S3Store, Store, check, open_store
+from churn.model.store import Blob, FileStore, S3Store, Store, check, ensure_room, etag_of, open_store
 from churn.settings import Settings
 
 from .ceph_server import EVERYWHERE
@@ -137,12 +138,23 @@ def test_a_folder_goes_up_and_comes_down(store: Store, tmp_path: Path) -> None:
 
 @EVERYWHERE
 def test_a_large_file_goes_up_in_parts(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MIB", 100 * 1024)  # so that 16 and 64 MiB are 1.6 and 6.4 MB; S3 wants 5 MiB parts
+    monkeypatch.setattr(module, "_IN_PARTS_FROM", 6_400_000)
+    monkeypatch.setattr(module, "_PART", 5 * 2**20)  # the least that S3 takes
     content = os.urandom(7_000_000)
     (tmp_path / "rows.parquet").write_bytes(content)
     store.upload("scorings/s", tmp_path, ["rows.parquet"])
     store.download("scorings/s", tmp_path / "down")
     assert (tmp_path / "down/rows.parquet").read_bytes() == content
+    (entry,) = store.list("scorings/")
+    assert entry.etag in (None, etag_of(tmp_path / "rows.parquet"))
+
+
+@EVERYWHERE
+def test_the_etag_of_a_small_file_is_known_beforehand(store: Store, tmp_path: Path) -> None:
+    for content in (b"", b"one"):
+        (tmp_path / "a").write_bytes(content)
+        store.upload("x", tmp_path, ["a"])
+        assert store.list("x/")[0].etag in (None, etag_of(tmp_path / "a"))
 
 
 def test_a_file_that_is_not_there_cannot_go_up(store: Store, tmp_path: Path) -> None:
@@ -165,6 +177,32 @@ def test_a_good_store_is_healthy_and_stays_clean(store: Store) -> None:
     assert health.problem is None
     assert health.seconds < 5
     assert store.list() == []
+
+
+@EVERYWHERE
+def test_a_sum_is_of_what_lies_there_now(store: Store) -> None:
+    for content in (b"", b"one", os.urandom(3 * 2**20)):
+        store.write("a/b", content)
+        assert store.sha256("a/b") == hashlib.sha256(content).hexdigest()
+    for key in ("a/c", "a", "a/b/c"):
+        with pytest.raises(NotInStore):
+            store.sha256(key)
+
+
+@EVERYWHERE
+def test_room_is_tried_and_given_back(store: Store) -> None:
+    ensure_room(store, 3 * 2**20)
+    assert store.list() == []
+
+
+def test_looking_at_a_store_that_does_not_exist_makes_nothing(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "deep" / "store")
+    assert check(store).good
+    ensure_room(store)
+    assert list(tmp_path.iterdir()) == []
+    store.write("a", b"one")
+    ensure_room(store)
+    assert sorted(path.name for path in (tmp_path / "deep" / "store").iterdir()) == [".lock", "a"]
 
 
 # -- addresses -----------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from churn.data.schema import Contacts, Feature, Level, Schema, Target
+from churn.data.schema import Contacts, Feature, Level, Rule, Schema, Target
 from churn.model import bundle, skops_file
 from churn.model.calibration import Calibrator
 from churn.model.encoder import Encoder
@@ -35,9 +35,10 @@ def model() -> ScoringModel:
         target=Target(column="left", positive="Yes"),
         contacts=Contacts(email="mail"),
         features=(
-            Feature(name="tenure", kind="number", label="Tenure", unit="month", range=(0, 72)),
+            Feature(name="tenure", kind="number", label="Tenure", unit="month", range=(0, 72), clock="month"),
             Feature(name="plan", kind="category", label="Plan", levels=(Level(value="Basic"), Level(value="Plus, ü"))),
         ),
+        rules=(Rule(when="tenure < 1", then={"plan": "Basic"}, evidence="all 5 rows"),),
     )
     table = pl.DataFrame({"tenure": [1.0, 5.0, None, 40.0, 72.0], "plan": ["Basic", "Plus, ü", "Basic", None, "Plus, ü"]})
     encoder = Encoder.fit(table, schema)

@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from churn.base.snapshot import Snapshot
+from churn.base.snapshot import ROWS, Snapshot
 from churn.data.schema import Schema
-from churn.errors import BundleRejected, NoChampion, StoreConflict, StoreUnavailable
+from churn.errors import BundleRejected, NoChampion, NotInStore, StoreConflict, StoreUnavailable
 from churn.model import bundle
 from churn.model.bundle import Bundle
 from churn.model.encoder import Encoder
@@ -145,6 +145,70 @@ def test_who_lost_to_the_same_run_leaves_its_log_alone(
     with pytest.raises(StoreConflict):
         publish(scored, champion, broken, store, as_of=DAY, who="me")
     assert len(log.parts(store)) == 2
+
+
+@pytest.mark.parametrize("named", [StoreConflict, NotInStore])
+def test_the_same_run_at_once_is_on_the_desk_once(
+    named: type[Exception], champion: Bundle, scored: Scored, registry: Registry, store: Store
+) -> None:
+    """Whoever comes second to the very same run has nothing left to do, and leaves no second copy."""
+    theirs: list[str] = []
+
+    def other() -> None:
+        registry_alone: Any = Interrupted(registry, "scorings", AssertionError())
+        registry_alone.scorings = lambda: ()  # looked before the copy of the first was finished
+        theirs.append(publish(scored, champion, registry_alone, store, as_of=DAY, who="another").scoring)
+
+    broken: Any = Interrupted(registry, "swap", named("somebody was faster"), before=other)
+    done = publish(scored, champion, broken, store, as_of=DAY, who="me")
+    assert (done.scoring, done.new, done.pointer.by) == (theirs[0], False, "another")
+    assert [info.id for info in registry.scorings()] == theirs
+    assert {entry.key.split("/")[1] for entry in store.list("scorings/")} == set(theirs)
+    assert len(log.parts(store)) == 1
+    assert registry.problem("scoring", theirs[0]) is None
+
+
+def test_a_promotion_that_comes_second_is_told_so(
+    champion: Bundle, scored: Scored, schema: Schema, publish_model: PublishModel, registry: Registry, store: Store
+) -> None:
+    other, before = publish_model(schema), registry.pointer()
+    publish(scored, other, registry, store, as_of=DAY, who="one", action="promote", expected=before)
+    with pytest.raises(StoreConflict, match="one was faster"):
+        publish(scored, other, registry, store, as_of=DAY, who="two", action="promote", expected=before)
+    assert [entry.by for entry in registry.history()] == ["me", "one"]
+
+
+@pytest.mark.parametrize("shown", [True, False], ids=["on the desk", "an earlier one"])
+def test_a_damaged_copy_of_the_same_run_is_replaced(
+    shown: bool, champion: Bundle, scored: Scored, schema: Schema, make_table: MakeTable, registry: Registry, store: Store
+) -> None:
+    first = publish(scored, champion, registry, store, as_of=DAY, who="me")
+    if not shown:
+        publish(score(make_table(schema, 9), champion.model), champion, registry, store, as_of=DAY, who="me")
+    registry.scoring_folder(first.scoring)  # a good copy here hides nothing
+    key = f"scorings/{first.scoring}/rows.parquet"
+    data = bytearray(store.read(key).data)
+    data[len(data) // 2] ^= 1
+    store.write(key, bytes(data))
+    again = publish(scored, champion, registry, store, as_of=DAY, who="me")
+    assert again.new
+    assert again.scoring != first.scoring
+    assert registry.problem("scoring", again.scoring) is None
+    assert not publish(scored, champion, registry, store, as_of=DAY, who="me").new
+
+
+def test_more_reasons_than_are_kept_are_a_new_scoring(
+    champion: Bundle, schema: Schema, make_table: MakeTable, registry: Registry, store: Store
+) -> None:
+    table, found = make_table(schema, 60), {}
+    for reasons in (0, 2, 1):
+        found[reasons] = publish(score(table, champion.model, reasons), champion, registry, store, as_of=DAY, who="me")
+    assert [found[reasons].new for reasons in (0, 2, 1)] == [True, True, False]
+    assert found[1].scoring == found[2].scoring  # has what was asked for, and one more
+    assert len({one.run for one in found.values()}) == 1
+    assert len(log.parts(store)) == 1
+    rows = pl.read_parquet(registry.scoring_folder(found[2].scoring) / ROWS)
+    assert "__reason_2__" in rows.columns
 
 
 def test_after_a_lost_connection_the_log_stays(champion: Bundle, scored: Scored, registry: Registry, store: Store) -> None:
