@@ -153,7 +153,7 @@ def break_even(value: Floats | float, offer: float, assumptions: Assumptions) ->
     lost = assumptions.stayers_taking * offer + assumptions.contact_cost
     gained = assumptions.acceptance * (v - offer) + assumptions.stayers_taking * offer
     never = np.where(np.isnan(v), np.nan, np.inf)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(over="ignore"):  # beyond what a float holds is never, too
         return np.asarray(np.where(gained > 0, lost / np.where(gained > 0, gained, 1.0), never))
 
 
