@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from churn.cli.common import Report, customers, last_day, out, print_json, progress, real_workspace, registry_of, settings_of, who
-from churn.data.quality import conform, unknown_levels
+from churn.data.quality import conform, remarks, repeated_keys
 from churn.data.schema import Schema
 from churn.data.source import read_table
 from churn.errors import SettingsError
@@ -69,7 +69,7 @@ def train(
         raw = read_table(table, query=query, settings=settings)
         report("Checking", 0, 0)
         conformed = conform(raw, described, target=True, unique=described.snapshot is not None)
-        remarks = unknown_levels(conformed, described)
+        remarked = [*repeated_keys(conformed, described), *remarks(conformed, described)]
         result = training.train(
             conformed,
             described,
@@ -84,7 +84,7 @@ def train(
         version = publish_model(result, registry, settings.simulated, report)
     if not as_json:
         _print_leaderboard(result)
-        for remark in remarks:
+        for remark in remarked:
             out.print(escape(remark), style="yellow")
         out.print(f"Saved as [bold]{version}[/] in {escape(open_store(settings).address)}.")
     done = None
@@ -99,7 +99,7 @@ def train(
                 "winner": result.winner,
                 "champion": promote,
                 "leaderboard": leaderboard,
-                "notes": [*result.notes, *remarks],
+                "notes": [*result.notes, *remarked],
             }
         )
         return

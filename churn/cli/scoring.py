@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from churn.base.snapshot import RISK
 from churn.cli.common import customers, last_day, out, print_json, progress, real_workspace, registry_of, who
-from churn.data.quality import conform, unknown_levels, without_values
+from churn.data.quality import conform, remarks, without_values
 from churn.data.source import read_table, shown_url
 from churn.errors import NoChampion, PromotionRefused, SettingsError
 from churn.model.registry import Pointer, Registry
@@ -46,9 +46,9 @@ def score(
 ) -> None:
     """Give every customer of a table a risk and the reasons that matter most.
 
-    The table is checked against the champion's schema first; if a value breaks it, nothing is scored and every violation is
-    named. With --publish the result becomes what the desk shows, in one step, and its predictions go to the log; doing it
-    twice changes nothing.
+    The table is checked against the champion's schema first: if a value breaks it, nothing is scored, and the message names the
+    first violations, with --json all of them. Levels and numbers that were never seen are scored, with a warning. With --publish
+    the result becomes what the desk shows, in one step, and its predictions go to the log; doing it twice changes nothing.
     """
     if to is None and not publish:
         raise SettingsError("say where the result goes: --out FILE, --publish, or both")
@@ -74,7 +74,7 @@ def score(
         report("Checking", 0, 0)
         conformed = conform(raw, bundle.schema, target=bundle.schema.target.column in raw.columns)
         day = as_of.date() if as_of else last_day(conformed, bundle.schema)
-        warnings = [*without_values(conformed, bundle.reference, bundle.schema), *unknown_levels(conformed, bundle.schema)]
+        warnings = [*without_values(conformed, bundle.reference, bundle.schema), *remarks(conformed, bundle.schema)]
         before = _shown(registry, pointer) if publish else 0
         some, sample = settings.slow_reasons, settings.slow_sample
         scored = batch.score(conformed, bundle.model, reasons, slow_reasons=some, slow_sample=sample, progress=report)

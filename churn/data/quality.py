@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from churn import words
 from churn.data import delimited, fixes, values
 from churn.data.formula import quoted, renamed
 from churn.data.schema import Feature, Rule, Schema
@@ -22,6 +23,7 @@ from churn.errors import DataError
 LEFT = "__left__"
 _SHOWN = 5  # kinds of violation that a message names; all of them are in `DataError.violations`
 _REPEATED = "must not repeat"
+_FAR = 10.0  # times what was seen: a number so far outside is of another order of magnitude
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ def conform(raw: pl.DataFrame, schema: Schema, *, target: bool = False, unique: 
     """
     table, found = _read(raw, schema, target=target, unique=unique, warn=False)
     if found:
-        raise DataError(message(found), tuple(found))
+        found = [violation for violation in _with_fixes(found, raw, schema) if violation.severity == "error"]
+        raise DataError(message(found) + _way_out(found), tuple(found))
     return table
 
 
@@ -110,18 +113,59 @@ def message(found: list[Violation] | tuple[Violation, ...]) -> str:
     return "; ".join(str(one) for one in told[:_SHOWN]) + (f"; and {more:,} more columns or rules" if more > 0 else "")
 
 
-def unknown_levels(table: pl.DataFrame, schema: Schema) -> tuple[str, ...]:
-    """Sentences about columns of a conformed table in which most values are levels the schema does not know."""
-    sentences = []
-    for feature in schema.categories:
-        known = table[feature.name].drop_nulls()
-        strange = known.filter(~known.is_in([level.value for level in feature.levels]))
-        if 2 * strange.len() > known.len():
-            sentences.append(
-                f"Column {feature.name!r}: the schema does not know {strange.len():,} of its {known.len():,} values, "
-                f"such as {strange[0]!r}; they all count as one unknown level."
-            )
-    return tuple(sentences)
+def _way_out(found: list[Violation]) -> str:
+    """What to add to a refusal where some of it, or all, can be put right without loss."""
+    mended = sum(violation.fix is not None for violation in found)
+    part = "all" if mended == len(found) else f"{mended:,}"
+    return f"; `churn schema check --fix` puts {part} of that right without loss" if mended else ""
+
+
+def remarks(table: pl.DataFrame, schema: Schema) -> tuple[str, ...]:
+    """Sentences about what can be scored and deserves a look all the same, one for a column; likely mistakes come first.
+
+    table: conformed, its rows in the order of the file.
+    """
+    far, outside = [], []
+    for feature in schema.numbers:
+        if feature.range is not None:
+            is_far, said = _outside(table[feature.name], feature.range)
+            (far if is_far else outside).extend(said)
+    return (*far, *outside, *(line for feature in schema.categories for line in _unknown(table[feature.name], feature)))
+
+
+def _outside(column: pl.Series, seen: tuple[float, float]) -> tuple[bool, list[str]]:
+    """Whether a number has values far outside the range seen, and what to say of those, or else of all that are outside."""
+    low, high = seen
+    reach = _FAR * max(high - low, abs(low), abs(high))
+    for limits, is_far in (((low - reach, high + reach), True), (seen, False)):
+        rows = ((column < limits[0]) | (column > limits[1])).fill_null(value=False).arg_true()
+        if len(rows):
+            count = f"{words.counted(len(rows), 'value')} {'is' if len(rows) == 1 else 'are'}"
+            where = "so far outside what was seen that a mistake is likely" if is_far else "outside what was seen"
+            first = f"{values.shown(column[rows[0]])} in row {rows[0] + 1}"
+            span = f"{values.shown(low)} to {values.shown(high)} when the schema was made"
+            return is_far, [f"Column {column.name!r}: {count} {where} ({span}), such as {first}."]
+    return False, []
+
+
+def _unknown(column: pl.Series, feature: Feature) -> Iterator[str]:
+    rows = (~column.is_in([level.value for level in feature.levels])).fill_null(value=False).arg_true()
+    if len(rows):
+        count = f"the schema does not know {len(rows):,} of its {len(column) - column.null_count():,} values"
+        counts = "it counts as an unknown level" if len(rows) == 1 else "they all count as one unknown level"
+        yield f"Column {feature.name!r}: {count}, such as {column[rows[0]]!r} in row {rows[0] + 1}; {counts}."
+
+
+def repeated_keys(table: pl.DataFrame, schema: Schema) -> tuple[str, ...]:
+    """A sentence about keys that come more than once in a conformed table without dates, which training takes; else none."""
+    keys = table[schema.key]
+    if schema.snapshot is not None or (different := keys.n_unique()) == len(keys):
+        return ()
+    row = (~keys.is_first_distinct()).arg_true()[0]
+    return (
+        f"Column {schema.key!r}: the {len(keys):,} rows have {words.counted(different, 'key')} only; row {row + 1} repeats "
+        f"{keys[row]!r}. Rows of one key are taken for one customer and kept together; a table to be scored must not repeat any.",
+    )
 
 
 def without_values(table: pl.DataFrame, usual: pl.DataFrame, schema: Schema) -> tuple[str, ...]:

@@ -254,6 +254,63 @@ def test_what_can_be_used_all_the_same_is_remarked_on(trained: Desk) -> None:
     assert unknown in trained_on
 
 
+def test_what_was_never_seen_is_scored_with_a_warning(trained: Desk) -> None:
+    rows = pl.int_range(1, pl.len() + 1)
+    strange = customers().with_columns(
+        tenure=pl.when(rows == 18).then(190).otherwise("tenure"),
+        MonthlyCharges=pl.when(rows == 7).then(1e12).otherwise("MonthlyCharges"),
+        contract=pl.when(rows == 5).then(pl.lit("Ten years")).otherwise("contract"),
+    )
+    strange.write_csv(trained.home / "x")
+    shown = trained.done(*OUT).out
+    told = trained.done(*OUT, "--json").json["warnings"]
+    assert [line in shown for line in told] == [True] * 3
+    for line, column, value in zip(
+        told, ("MonthlyCharges", "tenure", "contract"), ("1000000000000", "190", "'Ten years'"), strict=True
+    ):
+        assert line.startswith(f"Column '{column}': ")
+        assert f"such as {value} in row {{"MonthlyCharges": 7, "tenure": 18, "contract": 5}[column]}" in line
+    assert "so far outside what was seen that a mistake is likely" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("cell", "rule"), [("1e308", "must be below 9,007,199,254,740,992 in size"), ("1e400", "must be a number")]
+)
+def test_a_number_beyond_all_measure_reaches_no_sum(trained: Desk, cell: str, rule: str) -> None:
+    (trained.home / "x").write_bytes(_cell("MonthlyCharges", 18, cell)(customers().cast(pl.String)))
+    says = f"column 'MonthlyCharges' {rule}; row 18 has '{cell}'"
+    for command in (TRAIN, OUT, PUBLISH):
+        assert refused(trained, *command) == says
+    ran = _command(trained, *INFER)
+    assert (ran.returncode, ran.stderr) == (0, "")  # no warning of a library's either
+    assert says in ran.stdout
+
+
+def test_whole_numbers_too_large_to_calculate_with_are_no_number_to_train_on(desk: Desk) -> None:
+    big = customers().with_columns(big=pl.lit(2**63 - 1, pl.Int64) - pl.int_range(pl.len()))
+    big.write_csv(desk.home / "x")
+    ran = _command(desk, *INFER)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "whole numbers of 19 digits, such as 92233720368547" in ran.stdout
+    text = (desk.home / "new.yaml").read_text()
+    numbered = text.replace("features:\n", "features:\n  - {name: big, kind: number, label: Big}\n")
+    (desk.home / "s.yaml").write_text(numbered)
+    says = refused(desk, *TRAIN)
+    assert says == "column 'big' must be below 9,007,199,254,740,992 in size; row 1 has '9223372036854775807' (700 rows in all)"
+
+
+def test_keys_that_repeat_are_remarked_on_in_training(desk: Desk) -> None:
+    pl.concat([customers(), customers().head(2)]).write_csv(desk.home / "x")
+    shown = desk.done("train", "x", "--schema", "s.yaml", *QUICK).out
+    assert "Column 'customer_id': the 702 rows have 700 keys only; row 701 repeats 'C00000'." in shown
+
+
+def test_a_refusal_says_what_mends_it(trained: Desk) -> None:
+    customers().with_columns(MonthlyCharges=pl.format("${}", "MonthlyCharges")).write_csv(trained.home / "x")
+    for command in (TRAIN, OUT):
+        assert refused(trained, *command).endswith("; `churn schema check --fix` puts all of that right without loss")
+
+
 def test_a_base_that_shrinks_to_one_customer_is_pointed_out(trained: Desk) -> None:
     customers(1).write_csv(trained.home / "x")
     shown = trained.done(*PUBLISH).out
@@ -343,7 +400,7 @@ def test_bad_environment_and_home(trained: Desk, monkeypatch: pytest.MonkeyPatch
         (("score", "t.csv", "--out", "models/../t.csv"), "models/../t.csv is the table that is read; it would be lost"),
         (
             ("score", "t.csv", "--out", "t.csv/x.csv"),
-            "t.csv cannot be written (File exists): a file stands where a folder is need",
+            "t.csv/x.csv cannot be written (Not a directory): a file stands where a folder is need",
         ),
         (("score", "t.csv", "--out", "x.csv", "--model", "v9"), "there is no model v9 in "),
         (("score", "t.csv", "--out", "x.csv", "--model", "../v1"), "there is no model '../v1'; names look like v12"),

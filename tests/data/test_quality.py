@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn.data.quality import LEFT, check, conform, fix
+from churn.data.quality import LEFT, check, conform, fix, remarks, repeated_keys
 from churn.data.schema import Contacts, Feature, Level, Money, Rule, Schema, Snapshot, Target
 from churn.errors import DataError
 
@@ -115,6 +115,54 @@ def test_a_key_is_the_same_however_a_whole_number_is_spelt() -> None:
 def test_a_number_too_large_to_calculate_with_is_named() -> None:
     table = _table().with_columns(tenure=pl.Series(["1e308", *["1"] * (_table().height - 1)]))
     assert "column 'tenure' must be below 9,007,199,254,740,992 in size; row 1 has '1e308'" in _rules(table)
+
+
+def test_what_can_be_mended_without_loss_is_said() -> None:
+    with pytest.raises(DataError, match="; `churn schema check --fix` puts all of that right without loss$") as caught:
+        conform(_table(tenure=["$1", "$1,234.50", "$3"]), SCHEMA)
+    assert [(one.value, one.fix) for one in caught.value.violations] == [("$1", "1"), ("$1,234.50", "1234.50"), ("$3", "3")]
+    with pytest.raises(DataError, match="`churn schema check --fix` puts 1 of that right"):
+        conform(_table(tenure=["$1", "x", "3"]), SCHEMA)
+    with pytest.raises(DataError, match="row 2 has 'x'$"):
+        conform(_table(tenure=["1", "x", "3"]), SCHEMA)
+
+
+def test_values_never_seen_are_remarked_on_once_a_column_and_likely_mistakes_first() -> None:
+    size = 20
+    strange = ["Weekly" if i == 3 else "Daily" if i == 7 else "Monthly" for i in range(size)]
+    table = pl.DataFrame(
+        {
+            "id": [f"c{i}" for i in range(size)],
+            "tenure": [80.0 if i in (2, 5) else None if i == 1 else 72.0 for i in range(size)],
+            "share": [0.5] * size,
+            "contract": strange,
+            "senior": ["0"] * size,
+        }
+    )
+    assert remarks(table, SCHEMA) == (
+        "Column 'tenure': 2 values are outside what was seen (0 to 72 when the schema was made), such as 80 in row 3.",
+        "Column 'contract': the schema does not know 2 of its 20 values, such as 'Weekly' in row 4; they all count as one "
+        "unknown level.",
+    )
+    shares = Feature(name="share", kind="number", label="Share", range=(0.1, 0.5))
+    features = (*(feature for feature in SCHEMA.features if feature.name != "share"), shares)
+    schema = SCHEMA.model_copy(update={"features": features})
+    far = table.with_columns(share=pl.Series([0.5] * (size - 1) + [-1e12]))
+    assert remarks(far, Schema.model_validate(schema.model_dump()))[0] == (
+        "Column 'share': 1 value is so far outside what was seen that a mistake is likely (0.1 to 0.5 when the schema was made), "
+        "such as -1000000000000 in row 20."
+    )
+    known = table.with_columns(tenure=pl.lit(None, pl.Float64), contract=pl.lit(None, pl.String))
+    assert remarks(known, SCHEMA) == ()
+
+
+def test_keys_that_repeat_in_training_are_remarked_on() -> None:
+    table = _table(id=["a", "b", "b"])
+    assert repeated_keys(conform(table, SCHEMA, unique=False), SCHEMA) == (
+        "Column 'id': the 3 rows have 2 keys only; row 3 repeats 'b'. Rows of one key are taken for one customer and kept "
+        "together; a table to be scored must not repeat any.",
+    )
+    assert repeated_keys(conform(_table(), SCHEMA), SCHEMA) == ()
 
 
 def test_missing_columns_suggest_near_names_and_the_delimiter() -> None:
