@@ -150,8 +150,11 @@ def small_model(schema: Schema) -> ScoringModel:
     return ScoringModel.build(schema, Encoder.fit(background, schema), (), background, linear=linear, intercept=-1.2)
 
 
-def publish_model(home: Path, **changes: Any) -> Bundle:
-    """Put the small model in the store of the workspace at `home`; its schema with some parts replaced."""
+def publish_model(home: Path, reference: pl.DataFrame | None = None, **changes: Any) -> Bundle:
+    """Put the small model in the store of the workspace at `home`; its schema with some parts replaced.
+
+    `reference`: what customers are like, where an edit is to lead away from all of them.
+    """
     settings = Settings.load(home=home, environ={})
     registry = Registry(open_store(settings), settings)
     schema = Schema.model_validate({**DOCUMENT, **changes})
@@ -162,7 +165,7 @@ def publish_model(home: Path, **changes: Any) -> Bundle:
         metrics={"calibration_covariance": [[1e-3, 0.0], [0.0, 1e-3]]},
         leaderboard=[],
         card="# Card",
-        reference=customers(300, seed=9).select(schema.names),
+        reference=(customers(300, seed=9) if reference is None else reference).select(schema.names),
         simulated=False,
     )
     return registry.load_model(registry.publish_model(folder))
