@@ -118,12 +118,12 @@ def test_a_number_too_large_to_calculate_with_is_named() -> None:
 
 
 def test_what_can_be_mended_without_loss_is_said() -> None:
-    with pytest.raises(DataError, match="; `churn schema check --fix` puts all of that right without loss$") as caught:
+    with pytest.raises(DataError, match=r"; `churn schema check --fix` puts all of that right without loss$") as caught:
         conform(_table(tenure=["$1", "$1,234.50", "$3"]), SCHEMA)
     assert [(one.value, one.fix) for one in caught.value.violations] == [("$1", "1"), ("$1,234.50", "1234.50"), ("$3", "3")]
     with pytest.raises(DataError, match="`churn schema check --fix` puts 1 of that right"):
         conform(_table(tenure=["$1", "x", "3"]), SCHEMA)
-    with pytest.raises(DataError, match="row 2 has 'x'$"):
+    with pytest.raises(DataError, match=r"row 2 has 'x'$"):
         conform(_table(tenure=["1", "x", "3"]), SCHEMA)
 
 
