@@ -18,17 +18,22 @@ import numpy.typing as npt
 import polars as pl
 import pytest
 
+from churn import words
 from churn.data import demo
 from churn.data.infer import infer
 from churn.data.quality import LEFT, conform
 from churn.data.schema import Schema
 from churn.data.source import read_table
 from churn.learn.candidates import CANDIDATES, MAX_BINS, Average, Design, Fitted
+from churn.model import skops_file
 from churn.model.calibration import Calibrator
 from churn.model.encoder import Encoded, Encoder
+from churn.model.estimator import EstimatorModel
+from churn.model.risk_model import HUNDREDTHS, RiskModel, in_hundredths
 from churn.model.scoring import ScoringModel
 from churn.model.tables import compile_tables
 from churn.model.trees import pruned
+from churn.understand.account import Typical, account, ranked
 
 Floats = npt.NDArray[np.float64]
 
@@ -137,6 +142,67 @@ def test_every_row_has_the_trained_models_score_and_points_that_add_up(described
             np.testing.assert_array_equal(explained.risk, model.calibrator.probability(explained.margin))
             assert explained.points.shape == (rows.height, len(described.schema.names))
         np.testing.assert_allclose(plain.explain(rows).risk, fitted.probability(Design.of(rows, described.encoder)), atol=1e-6)
+
+
+# -- what is printed ----------------------------------------------------------------------------------------------------
+
+
+def _printed_adds_up(model: RiskModel, rows: pl.DataFrame) -> None:
+    """On every row: whole points add up to the printed difference, unrounded ones to the headline; one by one it is the same."""
+    schema, points = model.schema, model.explain(rows)
+    hundredths = in_hundredths(points.points)
+    np.testing.assert_allclose(points.typical_risk + hundredths.sum(axis=0) / HUNDREDTHS, points.risk, rtol=0, atol=1e-4)
+    index, printed = ranked(hundredths, points.risk, points.typical_risk, len(schema.names))
+    headline = np.array([words.whole_percent(risk) for risk in points.risk.tolist()])
+    np.testing.assert_array_equal(printed.sum(axis=0), headline - words.whole_percent(points.typical_risk))
+    typical = Typical.of(rows, schema)
+    for i in np.random.default_rng(6).choice(rows.height, min(60, rows.height), replace=False).tolist():
+        told = account(
+            rows.row(i, named=True),
+            points.points[i],
+            risk=float(points.risk[i]),
+            typical_risk=points.typical_risk,
+            schema=schema,
+            typical=typical,
+        )
+        kept = [reason for reason, place in zip(told.reasons, index[:, i], strict=True) if place >= 0]
+        assert [schema.names.index(reason.feature) for reason in kept] == [place for place in index[:, i] if place >= 0]
+        assert [reason.printed_points for reason in told.reasons] == printed[:, i].tolist()
+        steps = told.waterfall.steps
+        assert sum(step.printed for step in steps) == words.whole_percent(told.risk) - words.whole_percent(told.typical)
+        assert told.typical + sum(step.points for step in steps) == pytest.approx(told.risk, abs=1e-6)
+        for reason in told.reasons:
+            assert reason.words.endswith(": " + words.points(reason.printed_points / 100))
+
+
+@pytest.mark.parametrize("key", MODELS)
+def test_what_is_printed_adds_up_on_every_row(described: Described, key: str) -> None:
+    plain = _compile(_fit(key, described), described)
+    margins = plain.score(described.table).margin
+    for kind in (None, "logistic", "beta"):
+        calibrator = Calibrator.fit(margins, described.y, kind) if kind else plain.calibrator
+        for rows in (described.table, described.damaged):
+            _printed_adds_up(ScoringModel(plain.schema, plain.encoder, plain.tables, calibrator), rows)
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_what_is_printed_adds_up_with_a_scikit_learn_champion(described: Described, calibrated: bool) -> None:
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.compose import make_column_transformer
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    schema = described.schema
+    numbers, levels = ([feature.name for feature in of] for of in (schema.numbers, schema.categories))
+    given = described.table.to_pandas()[[*numbers, *levels]]
+    columns = make_column_transformer((SimpleImputer(), numbers), (OneHotEncoder(handle_unknown="ignore"), levels))
+    forest = make_pipeline(columns, RandomForestClassifier(6, max_depth=3, random_state=0))
+    trained = (CalibratedClassifierCV(forest, cv=2) if calibrated else forest).fit(given, described.y)
+    model = EstimatorModel.build(schema, skops_file.dump(trained), described.table.head(60))
+    # a calibrator around forests is explained row by row, which takes long: some rows of it, all of the forest alone
+    _printed_adds_up(model, described.table.sample(40, seed=8) if calibrated else described.table)
 
 
 # -- what a feature contributes: by the definition ---------------------------------------------------------------------
