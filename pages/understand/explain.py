@@ -247,7 +247,7 @@ def _matters(pair: Pair, chosen: Filter, found: Influences, across: str | None) 
 
     drawn = _head(pair, chosen, title, drawn, "what-matters", frame)
     st.caption(caption)
-    widgets.chart(drawn, key="_matters", on_click=clicked)
+    _draw(drawn, key="_matters", on_click=clicked)
     if across is None and (line := _the_rest(found, rows)):
         st.caption(line)
 
@@ -345,7 +345,7 @@ def _together(pair: Pair) -> None:
     drawn = _head(pair, Filter(), "What works together", drawn, "pairs", table)
     exact = "" if told.get("exact") else ", worked out against a sample"
     st.caption(f"Points beyond what each does by itself, over all customers whatever the filters{exact} · click for the column")
-    widgets.chart(drawn, key="_together", on_click=clicked)
+    _draw(drawn, key="_together", on_click=clicked)
 
 
 def _size_small(size: float) -> str:
@@ -408,7 +408,7 @@ def _one_column(pair: Pair, chosen: Filter, found: Influences) -> None:
     few = sum(1 for spot in spots if spot.counted < pair.snapshot.small_group)
     mean = "line: mean" if feature.is_number else "mark: mean"
     st.caption(f"Points of risk · {mean} · band: 8 of 10 customers{legend}")
-    widgets.chart(drawn, key=f"_column {name}")
+    _draw(drawn, key=f"_column {name}")
     if few:
         groups = "1 value has" if few == 1 else f"{words.count(few)} values have"
         st.caption(f"{groups} fewer than {words.count(pair.snapshot.small_group)} customers and cannot be told of.")
@@ -527,7 +527,7 @@ def _held_against(
     said = "risk by models that had not seen these customers" if unseen else "risk"
     line = "line" if feature.is_number else "grey mark"
     st.caption(f"Dots: the share that left, with how far chance may take it (8 times in 10), orange where off · {line}: {said}")
-    widgets.chart(drawn, key=f"_kept {feature.name}")
+    _draw(drawn, key=f"_kept {feature.name}")
 
 
 # -- two groups --------------------------------------------------------------------
@@ -566,7 +566,7 @@ def _apart(pair: Pair, chosen: Filter) -> None:
         st.markdown(words.say("too few", count=counted, least=words.count(small)))
         return
     st.caption(_apart_words(found))
-    widgets.chart(drawn, key="_apart")
+    _draw(drawn, key="_apart")
 
 
 def _apart_words(found: Gap) -> str:
@@ -664,7 +664,7 @@ def _every(pair: Pair, chosen: Filter) -> None:
     some = "all" if len(found.risk) == found.customers else f"{words.count(len(found.risk))} chosen at random, of"
     legend = "◆ high values, ● middle, ○ low; categories are ●"
     st.caption(f"Points of risk by column · {some} {words.count(found.customers)} customers · {legend}")
-    widgets.chart(drawn, key="_every")
+    _draw(drawn, key="_every")
 
 
 def _toggle_every() -> None:
@@ -700,6 +700,14 @@ def _head(pair: Pair, chosen: Filter, title: str, drawn: Chart, name: str, table
         note = f"Simulated data · {note}"
     chosen_kind = next(one for one in KINDS if one.upper() == kind)
     return picture(drawn, chosen_kind, title=title, note=note, name=name, on=widgets.theme())
+
+
+def _draw(drawn: Chart, *, key: str, on_click: Callable[[Sequence[Any]], None] | None = None) -> None:
+    """The chart, or words where there is nothing to draw: Plotly does not take a figure without data."""
+    if drawn.figure["data"]:
+        widgets.chart(drawn, key=key, on_click=on_click)
+    else:
+        st.markdown("There is nothing to show: too few of these customers count, or nothing has any points.")
 
 
 def _file(table: pl.DataFrame) -> bytes:

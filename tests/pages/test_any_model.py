@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from churn import words
+from churn.base.snapshot import RISK, SAMPLED
 from churn.data.schema import Schema
 from churn.errors import BundleRejected
 from churn.model import bundle, skops_file
@@ -90,10 +92,38 @@ def row(key: str) -> dict[str, Any]:
 
 
 def test_every_page_is_drawn(home: Path, run_page: Run) -> None:
-    for page in ("understand/overview.py", "understand/cohorts.py", "act/customer.py", "watch/champion.py"):
+    for page in (
+        "understand/overview.py",
+        "understand/cohorts.py",
+        "understand/explain.py",
+        "act/customer.py",
+        "watch/champion.py",
+    ):
         app = run_page(home, f"pages/{page}")
         assert not app.exception, page
         assert not app.error, page
+
+
+def test_explain_speaks_from_a_sample_and_says_how_well(tmp_path: Path, run_page: Run) -> None:
+    settings = Settings.load(home=tmp_path, environ={})
+    store = open_store(settings)
+    registry = Registry(store, settings)
+    made = model("forest")
+    reference = customers(300, seed=9).select(made.schema.names)
+    given = {"metrics": {"kind": "Forest"}, "leaderboard": [], "card": "# Card", "simulated": False}
+    bundle.save(tmp_path / "bundle", made, reference=reference, **given)
+    published = registry.load_model(registry.publish_model(tmp_path / "bundle"))
+    scored = score(customers(400, seed=1), published.model, slow_reasons=EXPLAINED, slow_sample=120)
+    publish(scored, published, registry, store, as_of=date.today(), who="test", action="promote")
+    app = run_page(tmp_path, "pages/understand/explain.py")
+    assert not app.exception
+    text = " ".join(one.value for one in (*app.title, *app.markdown, *app.caption)).replace("\\", "")
+    assert "matter most" in text
+    assert "Made from a sample of 120 customers chosen at random" in text
+    assert re.search(r"may likely be off by ±[\d.]+ points \(8 times in 10\)", text)
+    assert "only models made of tables can tell" in text
+    sampled = scored.rows[RISK].filter(scored.points[SAMPLED])
+    assert f"the average of these is {words.average(sampled.mean())}" in text
 
 
 def test_a_customers_reasons_add_up_and_follow_edits(home: Path, kind: str, run_page: Run) -> None:

@@ -18,10 +18,11 @@ from pages.shared import data, widgets
 
 from .page_bases import REPOSITORY, customers, environment, publish_model, publish_scoring
 
-PAGES = {"": "Overview", "cohorts": "Cohorts", "customer": "Customer", "champion": "Champion"}
+PAGES = {"": "Overview", "cohorts": "Cohorts", "explain": "Explain", "customer": "Customer", "champion": "Champion"}
 FILES = {
     "Overview": "pages/understand/overview.py",
     "Cohorts": "pages/understand/cohorts.py",
+    "Explain": "pages/understand/explain.py",
     "Customer": "pages/act/customer.py",
     "Champion": "pages/watch/champion.py",
 }
@@ -133,7 +134,7 @@ def test_errors_are_shown_as_a_sentence(workspace: Path, run_page: Run, monkeypa
     def fail(*_: object, **__: object) -> None:
         raise DataError("column 'tenure' must be ≥ 0; row 18 has -3")
 
-    for question in ("totals", "top_customers"):
+    for question in ("totals", "top_customers", "importance"):
         monkeypatch.setattr(data.Snapshot, question, fail)
     data.desk().pair._answers.clear()
     app.run()
