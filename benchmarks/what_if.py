@@ -171,7 +171,7 @@ def _peers(table: pl.DataFrame, schema: Any, edits: list[Any], customers: list[i
     if not python.exists():
         uv = shutil.which("uv") or str(HERE.parent / ".venv" / "bin" / "uv")
         subprocess.run([uv, "venv", "--python", "3.11", PEERS], check=True)
-        environ = {**os.environ, "VIRTUAL_ENV": str(PEERS)}
+        environ = {**os.environ, "VIRTUAL_ENV": str(PEERS), "UV_COMPILE_BYTECODE": "1"}
         subprocess.run([uv, "pip", "install", "-q", "--require-hashes", "-r", PINNED], check=True, env=environ)
     asked = {
         "target": "__left__",
