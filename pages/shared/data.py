@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from streamlit import config
+from streamlit import config, runtime
 
 from churn.base.contact import Contact, contact_of
 from churn.base.groups import BAND, Filter
@@ -403,8 +403,9 @@ def desk() -> Desk:
 def _visitor(settings: Settings) -> Principal:
     """Who looks at the pages; under plain `streamlit run` it is Streamlit's own configuration that says who can."""
     who = visitor(settings)
-    address = config.get_option("server.address")
-    return who if who.name == ANONYMOUS else visitor(settings, address or "0.0.0.0")
+    if who.name == ANONYMOUS or not runtime.exists():  # nobody, or nothing that listens
+        return who
+    return visitor(settings, config.get_option("server.address") or "0.0.0.0")
 
 
 def begin() -> Pair | None:

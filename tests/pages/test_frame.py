@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from churn.errors import DataError, StoreUnavailable
+from churn.errors import DataError, SettingsError, StoreUnavailable
 from churn.settings import Settings
 from pages.shared import data, widgets
 
@@ -53,6 +53,17 @@ def test_champion_without_scored_customers(tmp_path: Path, run_page: Run) -> Non
     app = run_page(tmp_path)
     assert [title.value for title in app.title] == ["There is a champion, but no customers are scored yet"]
     assert "churn score TABLE --publish" in said(app)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", None])
+def test_plain_streamlit_that_others_reach_is_refused(
+    address: str | None, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data.runtime, "exists", lambda: True)
+    monkeypatch.setattr(data.config, "get_option", lambda _: address)
+    with pytest.raises(SettingsError, match="allow_anonymous"):
+        data.Desk(Settings.load(home=workspace, environ={}))
+    assert data.Desk(Settings.load(home=workspace, environ={}, allow_anonymous=True)).visitor.name == "anonymous"
 
 
 def test_store_that_never_answered(tmp_path: Path, run_page: Run) -> None:
