@@ -125,7 +125,8 @@ def remarks(table: pl.DataFrame, schema: Schema) -> tuple[str, ...]:
 
     table: conformed, its rows in the order of the file.
     """
-    far, outside = [], []
+    far: list[str] = []
+    outside: list[str] = []
     for feature in schema.numbers:
         if feature.range is not None:
             is_far, said = _outside(table[feature.name], feature.range)

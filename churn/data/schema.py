@@ -6,13 +6,14 @@ table; people edit it as YAML; it travels inside every model bundle.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +24,21 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from churn.data import formula
 from churn.errors import SchemaError
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 FORMAT: Final = 1
 DAYS: Final = {"day": 1.0, "week": 7.0, "month": 365.25 / 12, "quarter": 365.25 / 4, "year": 365.25}  # in one unit of time
+_TOLD: Final = 5  # mistakes that a message names
+_KINDS: Final = {  # by how pydantic's types of error begin
+    "tuple_type": "a list",
+    "float_": "a number",
+    "int_": "a whole number",
+    "bool_": "yes or no",
+    "string_type": "a text",
+    "model_type": "a table of names and values",
+    "dict_type": "a table of names and values",
+}
 _HORIZON_DAYS: Final = DAYS["month"]  # where a schema says nothing of how far ahead the model looks
 
 
@@ -298,6 +312,8 @@ class Schema(_Part):
             raise ValueError(f"feature {sorted(twice)[0]!r} is listed twice")
         if not names:
             raise ValueError("no feature is left for the model to use")
+        if self.key == self.target.column:
+            raise ValueError(f"column {self.key!r} cannot be both key and target")
         for role, column in (("key", self.key), ("target", self.target.column)):
             if column in names:
                 raise ValueError(f"{role} column {column!r} cannot be a feature too")
@@ -308,7 +324,7 @@ class Schema(_Part):
         ):
             for column in columns:
                 if column not in names:
-                    raise ValueError(f"{role}: {column!r} is no feature")
+                    raise ValueError(f"{role}: {column!r} is no feature{_meant(column, names)}")
         for contact in self.contacts.columns:
             if contact in names:
                 raise ValueError(f"contact column {contact!r} cannot be a feature")
@@ -364,6 +380,32 @@ class Schema(_Part):
                     formula.check(rule.when, levels)
                 except SchemaError as error:
                     raise ValueError(f"rules, number {place}: {error}") from error
+
+    def _unknown_values(self) -> Iterator[str]:
+        """What rules and actions say of values that a column cannot have. A schema in a bundle is not held against this: it works
+        as it always did."""
+        for place, rule in enumerate(self.rules, start=1):
+            if not isinstance(rule.when, str):
+                for column, wanted in rule.when.items():
+                    for value in (wanted,) if isinstance(wanted, str) else wanted:
+                        yield from self._unknown(f"rules, number {place}, when", column, value)
+            for column, then in rule.then.items():
+                yield from self._unknown(f"rules, number {place}, then", column, str(then))
+        for action in self.actions:
+            for column, then in action.set.items():
+                yield from self._unknown(f"action {action.name!r}, set", column, str(then))
+            for column in action.scale:
+                if not self._by_name[column].is_number:
+                    yield f"action {action.name!r}, scale: {column!r} is a {self._by_name[column].kind}, not a number"
+
+    def _unknown(self, place: str, column: str, value: str) -> Iterator[str]:
+        feature = self._by_name[column]
+        levels = _values(feature)
+        if feature.is_number and _as_float(value) is None:
+            yield f"{place}: {column!r} is a number and cannot be {value!r}"
+        elif not feature.is_number and value not in levels:
+            hint = _meant(value, levels) or f"; it has {', '.join(map(repr, levels[:_TOLD]))}"
+            yield f"{place}: {column!r} has no level {value!r}{hint}"
 
     # -- looking things up ---------------------------------------------------
 
@@ -435,7 +477,9 @@ class Schema(_Part):
     def from_yaml(cls, text: str, where: str = "schema") -> Schema:
         """Read a schema. Raises SchemaError naming the place and the rule it breaks."""
         try:
-            document = yaml.safe_load(text)
+            document = yaml.load(text, _Loader)
+        except RecursionError as error:
+            raise SchemaError(f"{where}: its lists and tables are nested too deeply for a schema") from error
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = f", line {mark.line + 1}" if mark else ""
@@ -447,9 +491,12 @@ class Schema(_Part):
         if document.get("format", FORMAT) != FORMAT:
             raise SchemaError(f"{where}: format {document['format']!r} is not known; this version reads format {FORMAT}")
         try:
-            return cls.model_validate(document)
+            schema = cls.model_validate(document)
         except ValidationError as error:
             raise SchemaError(f"{where}: " + "; ".join(_problems(error, document))) from error
+        if problem := next(schema._unknown_values(), None):
+            raise SchemaError(f"{where}: {problem}")
+        return schema
 
     @classmethod
     def load(cls, path: Path) -> Schema:
@@ -458,14 +505,42 @@ class Schema(_Part):
             text = Path(path).read_text(encoding="utf-8")
         except FileNotFoundError as error:
             raise SchemaError(f"no schema at {path}; draft one with: churn schema infer TABLE --key … --target …") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise SchemaError(f"schema {path} cannot be read: {error}") from error
+        except IsADirectoryError as error:
+            raise SchemaError(f"schema {path} cannot be read: it is a folder; name one file in it") from error
+        except OSError as error:
+            raise SchemaError(f"schema {path} cannot be read: {error.strerror or error}") from error
+        except UnicodeDecodeError as error:
+            raise SchemaError(f"schema {path} cannot be read: byte {error.start + 1} is no text in UTF-8") from error
         return cls.from_yaml(text, where=str(path))
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    """A question that follows a word that is not known, where one of those known comes near."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _brief(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes no name twice, of which YAML would keep the last without a word, and leaves dates as the text they are."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - declared by its parent
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set[str]()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -504,20 +579,67 @@ def _tidy(value: Any) -> Any:
 
 
 def _problems(error: ValidationError, document: dict[str, Any]) -> Iterator[str]:
-    for item in error.errors()[:5]:
-        place = item["loc"]
-        words = re.sub(r"^Value error, ", "", item["msg"])
-        if item["type"] == "extra_forbidden":
-            words = "there is no such field"
-        elif item["type"] == "missing":
-            words = "is missing"
-        elif words.startswith("Input should be"):
-            words = f"must be{words.removeprefix('Input should be')}, not {_brief(item['input'])}"
-        if len(place) > 1 and place[0] == "features" and isinstance(place[1], int):
-            entry = document["features"][place[1]]
-            name = entry.get("name", place[1] + 1) if isinstance(entry, dict) else place[1] + 1
-            yield f"feature {name!r}" + (f", {'.'.join(map(str, place[2:]))}" if place[2:] else "") + f": {words}"
-        elif place:
-            yield f"{'.'.join(map(str, place))}: {words}"
-        else:
-            yield words
+    """What is wrong, in words, each with its place; a field that is misspelt is not called missing as well."""
+    told: set[str] = set()
+    items = error.errors()
+    meant = {(*item["loc"][:-1], near) for item in items if item["type"] == "extra_forbidden" and (near := _near(item["loc"]))}
+    for item in items:
+        if item["type"] == "missing" and item["loc"] in meant:
+            continue
+        place = _place(item["loc"], document)
+        if place not in told and len(told) < _TOLD:
+            told.add(place)
+            yield f"{place}: {_rule(item)}" if place else _rule(item)
+
+
+def _rule(item: ErrorDetails) -> str:
+    """What a field must be, in words of our own where pydantic's are those of a programmer."""
+    if item["type"] == "extra_forbidden":
+        near = _near(item["loc"])
+        return "there is no such field" + (f"; did you mean {near!r}?" if near else "")
+    if item["type"] == "missing":
+        return "a second value is missing" if isinstance(item["loc"][-1], int) else "is missing"
+    words = re.sub(r"^Value error, ", "", item["msg"])
+    if len(kinds := [kind for start, kind in _KINDS.items() if item["type"].startswith(start)]) == 1:
+        words = f"must be {kinds[0]}, not {_brief(item['input'])}"
+    elif item["type"] == "too_long":
+        words = f"must have {item['ctx']['max_length']} values, not {item['ctx']['actual_length']}"
+    elif words.startswith("Input should be"):
+        words = f"must be{words.removeprefix('Input should be')}, not {_brief(item['input'])}"
+    return words
+
+
+def _place(loc: tuple[int | str, ...], document: dict[str, Any]) -> str:
+    """Where a field stands: `target.positive`; `feature 'tenure', range`; `rules, number 2, when`."""
+    parts: list[str] = []
+    for depth, part in enumerate(loc):
+        if isinstance(part, int) and depth == 1 and loc[0] == "features":
+            entry = document["features"][part]
+            name = entry.get("name", part + 1) if isinstance(entry, dict) else part + 1
+            parts[0] = f"feature {name!r}"
+        elif isinstance(part, int):
+            parts.append(f"number {part + 1}")
+        elif not re.search(r"[\[(]", part) and part != "str":  # which of the kinds that a field may have was tried
+            parts.append(part)
+    if loc and loc[-1] == 1 and "range" in loc:
+        parts = parts[:-1]
+    dotted = len(parts) > 1 and all(isinstance(part, str) for part in loc)
+    return (".".join if dotted else ", ".join)(parts)
+
+
+def _near(loc: tuple[int | str, ...]) -> str | None:
+    """The field that was probably meant by one that there is not, by the fields of the part it stands in."""
+    model: type[BaseModel] | None = Schema
+    for part in loc[:-1]:
+        if isinstance(part, str) and model is not None:
+            field = model.model_fields.get(part)
+            model = _part_in(field.annotation) if field else None
+    close = difflib.get_close_matches(str(loc[-1]), list(model.model_fields) if model else [], n=1, cutoff=0.7)
+    return close[0] if close else None
+
+
+def _part_in(annotation: Any) -> type[BaseModel] | None:
+    """The part of a schema that a field holds, one or many."""
+    if isinstance(annotation, type) and issubclass(annotation, _Part):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := _part_in(inner))), None)

@@ -69,6 +69,9 @@ def _yaml(**changes: str) -> str:
     return "\n".join(f"{name}: {value}" for name, value in {**parts, **changes}.items())
 
 
+_LEVELS = "[{name: a, kind: number, label: A}, {name: c, kind: flag, label: C, levels: [{value: No}, {value: Yes}]}]"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -107,7 +110,35 @@ def _yaml(**changes: str) -> str:
         (_yaml(rules="[{when: a <, then: {b: 1}}]"), "formula 'a <' cannot be read at character 4: the text ends"),
         (_yaml(rules="[{when: 1 < 2, then: {b: 1}}]"), "names no column"),
         (_yaml(rules="[{when: {a: 1}, then: {b: 1}}, {when: a < c, then: {b: 1}}]"), "rules, number 2: formula 'a < c' cannot"),
-        (_yaml(rules="[{when: 3, then: {b: 1}}]"), "rules.0.when"),
+        (_yaml(rules="[{when: 3, then: {b: 1}}]"), "rules, number 1, when: must be a table of names and values, not 3"),
+        (_yaml(rules="[{when: {a: x}, then: {b: 1}}]"), "rules, number 1, when: 'a' is a number and cannot be 'x'"),
+        (_yaml(rules="[{when: a < 1, then: {b: high}}]"), "rules, number 1, then: 'b' is a number and cannot be 'high'"),
+        (_yaml(rules="[{when: {c: Yess}, then: {a: 1}}]", features=_LEVELS), "'c' has no level 'Yess'; did you mean 'Yes'?"),
+        (_yaml(rules="[{when: {c: [Yes, 7]}, then: {a: 1}}]", features=_LEVELS), "'c' has no level '7'; it has 'No', 'Yes'"),
+        (_yaml(rules="[{when: a < 1, then: {c: Gone}}]", features=_LEVELS), "then: 'c' has no level 'Gone'; it has 'No', 'Yes'"),
+        (_yaml(actions="[{name: x, label: X, set: {c: Noo}}]", features=_LEVELS), "action 'x', set: 'c' has no level 'Noo'; did"),
+        (_yaml(actions="[{name: x, label: X, scale: {c: 2}}]", features=_LEVELS), "action 'x', scale: 'c' is a flag, not a"),
+        (_yaml(key="left"), "column 'left' cannot be both key and target"),
+        (_yaml(segments="[tenur]", features="[{name: tenure, kind: number, label: T}]"), "no feature; did you mean 'tenure'?"),
+        (_yaml() + "\nkey: other", "here, line 4: 'key' is there twice"),
+        (_yaml(features="[{name: a, kind: number, label: A, label: B}]"), "here, line 3: 'label' is there twice"),
+        (_yaml(segments="[" * 3000 + "]" * 3000), "nested too deeply"),
+        (_yaml(features="[{name: a, kind: number, label: A, range: 3}]"), "feature 'a', range: must be a list, not 3"),
+        (_yaml(features="[{name: a, kind: number, label: A, range: [3]}]"), "feature 'a', range: a second value is missing"),
+        (
+            _yaml(features="[{name: a, kind: number, label: A, range: [1, 2, 3]}]"),
+            "feature 'a', range: must have 2 values, not 3",
+        ),
+        (
+            _yaml(features="[{name: a, kind: number, label: A, at_most: low}]"),
+            "feature 'a', at_most: must be a number, not 'low'",
+        ),
+        (
+            _yaml(features="[{name: a, kind: number, label: A, whole: often}]"),
+            "feature 'a', whole: must be yes or no, not 'often'",
+        ),
+        (_yaml(target="left"), "here: target: must be a table of names and values, not 'left'"),
+        (_yaml(contacts="{phone: [a]}"), "contacts.phone: must be a text, not ['a']"),
         (_yaml(actions="[{name: x, label: X, set: {c: 1}}]"), "actions: 'c' is no feature"),
         (_yaml(actions="[{name: x, label: X, cost: -1}]"), "cost"),
         (_yaml(contacts="{name: a}"), "contact column 'a' cannot be a feature"),
@@ -122,13 +153,46 @@ def test_a_malformed_schema_is_refused_with_its_place(text: str, says: str) -> N
     assert str(caught.value).startswith("here")
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"target": "{column: left, positiv: Yes}"}, "target.positiv: there is no such field; did you mean 'positive'?"),
+        (
+            {"features": "[{name: a, kind: number, lable: A}]"},
+            "feature 'a', lable: there is no such field; did you mean 'label'?",
+        ),
+        (
+            {"features": "[{name: c, kind: flag, label: C, levels: [{valeu: x}, {value: y}]}]"},
+            "feature 'c', levels, number 1, valeu: there is no such field; did you mean 'value'?",
+        ),
+        ({"snapshot": "{colum: day}"}, "snapshot.colum: there is no such field; did you mean 'column'?"),
+    ],
+)
+def test_a_misspelt_field_is_told_once_with_what_was_meant(changes: dict[str, str], says: str) -> None:
+    with pytest.raises(SchemaError) as caught:
+        Schema.from_yaml(_yaml(**changes), where="here")
+    assert str(caught.value) == f"here: {says}"
+
+
+def test_a_date_is_the_text_it_is_written_as() -> None:
+    levels = "[{value: 2024-01-01}, {value: 2024-1-2}, {value: 2026-13-01}]"
+    schema = Schema.from_yaml(_yaml(features=f"[{{name: c, kind: category, label: C, levels: {levels}}}]"))
+    assert [level.value for level in schema.features[0].levels] == ["2024-01-01", "2024-1-2", "2026-13-01"]
+
+
+def test_a_schema_of_a_bundle_stays_readable_whatever_its_rules_say() -> None:
+    schema = Schema.from_yaml(_yaml(features=_LEVELS))
+    old = schema.model_copy(update={"rules": (Rule(when={"c": "Gone"}, then={"a": 1}),)})
+    assert Schema.model_validate_json(old.to_json()).rules == old.rules
+
+
 def test_a_schema_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="churn schema infer"):
         Schema.load(tmp_path / "none.yaml")
-    with pytest.raises(SchemaError, match="cannot be read"):
+    with pytest.raises(SchemaError, match=r"cannot be read: it is a folder; name one file in it$"):
         Schema.load(tmp_path)
     (tmp_path / "bad.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SchemaError, match="cannot be read"):
+    with pytest.raises(SchemaError, match="cannot be read: byte 1 is no text in UTF-8"):
         Schema.load(tmp_path / "bad.yaml")
 
 
