@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,86 @@ def test_the_menu_closes_behind_a_choice_where_it_covers_the_page(width: int, ur
     page.get_by_text("Why it was chosen").wait_for()
     covers = page.locator(f'[data-testid=stSidebar][data-collapsed="{"true" if width == 390 else "false"}"]')
     covers.wait_for(state="attached")
+
+
+_BOXES = """elements => elements.map(element => {
+  const box = element.getBoundingClientRect();
+  return [box.top, box.bottom];
+})"""
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_entries_of_the_menu_stand_apart_and_evenly(width: int, url: str, visit: Visit) -> None:
+    page = visit(url, width=width, height=844)
+    settled(page)
+    if width == 390:
+        page.get_by_test_id("stExpandSidebarButton").click()
+        settled(page)
+    first, second, *_ = page.locator(".st-key-_menu").get_by_test_id("stPageLink-NavLink").evaluate_all(_BOXES)
+    entries = page.locator(".st-key-_menu > *").evaluate_all(_BOXES)
+    gaps = [below[0] - above[1] for above, below in pairwise(entries)]
+    assert min(gaps) > 2
+    assert max(gaps) - min(gaps) < 1
+    assert first[1] - first[0] >= 24
+    assert second[0] - first[1] == pytest.approx(gaps[1], abs=1)
+
+
+# -- the keyboard --------------------------------------------------------------
+
+# What the eye takes for the element with the focus, and the contrast of the ring around it.
+_RING = """() => {
+  const here = document.activeElement;
+  const kind = here.dataset.testid ?? here.getAttribute("role") ?? here.type ?? "";
+  const light = colour => {
+    const [red, green, blue] = colour.match(/[\\d.]+/g).map(part => part / 255);
+    const linear = part => part > 0.04045 ? ((part + 0.055) / 1.055) ** 2.4 : part / 12.92;
+    return 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
+  };
+  let ring = here, painted = here;
+  const solid = element => getComputedStyle(element).outlineStyle === "solid" && element.getBoundingClientRect().width > 2;
+  for (let up = 0; up < 3 && !solid(ring); up++) ring = ring.parentElement;
+  if (!solid(ring)) return [here.tagName, kind, 0];
+  do painted = painted.parentElement; while (/, 0\\)$/.test(getComputedStyle(painted).backgroundColor));
+  const [a, b] = [getComputedStyle(ring).outlineColor, getComputedStyle(painted).backgroundColor].map(light);
+  return [here.tagName, kind, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
+}"""
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_whatever_has_the_focus_has_a_ring(dark: bool, url: str, visit: Visit) -> None:
+    page = visit(f"{url}/cohorts", dark=dark)
+    drawn(page)
+    found = {}
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        tag, kind, contrast = page.evaluate(_RING)
+        if tag in ("CANVAS", "TD"):  # in a table the cell has the ring, and it is drawn
+            break
+        found.setdefault(f"{tag} {kind}".strip(), contrast)
+    kinds = {"A stPageLink-NavLink", "BUTTON button", "SUMMARY", "INPUT combobox", "BUTTON radio", "BUTTON stBaseButton-tertiary"}
+    assert found.keys() >= kinds
+    assert {kind: contrast for kind, contrast in found.items() if contrast < 3} == {}
+
+
+# -- what stands where ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [390, 720])
+def test_no_hole_beside_the_last_tile(width: int, url: str, visit: Visit) -> None:
+    page = visit(url, width=width, height=844)
+    settled(page)
+    tiles = page.locator(".st-key-_tiles > *")
+    assert tiles.count() == 4
+    for left_out in range(2):  # four tiles; then three, as where the table has no money
+        if left_out:
+            tiles.last.evaluate("tile => tile.remove()")
+        edges = tiles.evaluate_all("tiles => tiles.map(tile => tile.getBoundingClientRect().right)")
+        assert max(edges) - edges[-1] < 1
+
+
+def test_the_title_stands_off_the_sentence_below_it(url: str, visit: Visit) -> None:
+    page = visit(url)
+    settled(page)
+    written = "title => title.getBoundingClientRect().bottom - parseFloat(getComputedStyle(title).paddingBottom)"
+    sentence = page.locator("[data-testid=stElementContainer]:has(h1) + * p").first
+    assert 4 <= sentence.bounding_box()["y"] - page.locator("h1").evaluate(written) <= 8
