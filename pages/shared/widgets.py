@@ -234,7 +234,7 @@ def nothing_to_show(desk: Desk) -> None:
     elif pointer := desk.unscored:
         st.title("There is a champion, but no customers are scored yet")
         st.markdown(f"Model {escape(pointer.model)} is in use. Score the base with it and publish the result:")
-        st.code(f"churn{option} score TABLE --publish", language=None)
+        st.code(f"churn{option} score TABLE --publish", language=None, wrap_lines=True)
     else:
         st.title("There is no champion model yet")
         st.markdown(
@@ -245,6 +245,7 @@ def nothing_to_show(desk: Desk) -> None:
             f"churn{option} schema infer customers.csv --key CUSTOMER_ID --target CHURN -o schema.yaml\n"
             f"churn{option} train customers.csv --schema schema.yaml --promote",
             language=None,
+            wrap_lines=True,
         )
         place = f"Workspace {escape(settings.workspace)}, store {escape(settings.store)}."
         st.caption(f"{place} To look around with simulated data: churn demo")

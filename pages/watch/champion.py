@@ -200,7 +200,7 @@ def _how_to_change(pair: Pair, other: str | None) -> None:
     st.markdown("To put another version in use:" if other else "To train another version:")
     if back and back[1] and back[0] != pair.pointer.model:  # without a scoring there would be nothing to show
         commands.append(f'churn{option} rollback --reason "…"  # shows model {back[0]} as it was before')
-    st.code("\n".join(commands), language=None)
+    st.code("\n".join(commands), language=None, wrap_lines=True)
 
 
 def _history(pair: Pair, changes: Sequence[Change]) -> None:

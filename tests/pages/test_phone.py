@@ -183,3 +183,13 @@ def test_the_title_stands_off_the_sentence_below_it(url: str, visit: Visit) -> N
     written = "title => title.getBoundingClientRect().bottom - parseFloat(getComputedStyle(title).paddingBottom)"
     sentence = page.locator("[data-testid=stElementContainer]:has(h1) + * p").first
     assert 4 <= sentence.bounding_box()["y"] - page.locator("h1").evaluate(written) <= 8
+
+
+@pytest.mark.parametrize("page", ["no champion", "champion"])
+def test_commands_are_broken_where_they_do_not_fit(page: str, url: str, serve: Visit, visit: Visit, tmp_path: Path) -> None:
+    """A block to be scrolled sideways is out of the keyboard's reach."""
+    shown = visit(f"{url}/champion" if page == "champion" else serve(tmp_path).url, width=320, height=844)
+    commands = shown.get_by_test_id("stMain").locator("pre").first
+    commands.wait_for()
+    settled(shown)
+    assert commands.evaluate("block => block.scrollWidth - block.clientWidth") <= 0
