@@ -56,7 +56,7 @@ def import_model(
         found = skops_file.contents(data)
         skops_file.refuse_unknown(found)
         report("Reading", 0, 0)
-        raw = read_table(reference, query=query, settings=settings)
+        raw = read_table(reference, query=query, settings=settings, real=True)
         report("Checking", 0, 0)
         known = described.target.column in raw.columns
         table = conform(raw, described, target=known, unique=described.snapshot is not None)

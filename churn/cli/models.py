@@ -66,7 +66,7 @@ def train(
     registry = registry_of(settings)
     with progress() as report:
         report("Reading", 0, 0)
-        raw = read_table(table, query=query, settings=settings)
+        raw = read_table(table, query=query, settings=settings, real=True)
         report("Checking", 0, 0)
         conformed = conform(raw, described, target=True, unique=described.snapshot is not None)
         remarked = [*repeated_keys(conformed, described), *remarks(conformed, described)]
@@ -182,7 +182,7 @@ def promote(
         base = None
         if table is not None:
             schema = registry.load_model(version).schema
-            raw = read_table(table, query=query, settings=settings)
+            raw = read_table(table, query=query, settings=settings, real=True)
             rows = conform(raw, schema, target=schema.target.column in raw.columns)
             base = promotion.Base(rows, last_day(rows, schema))
         done = promotion.promote(

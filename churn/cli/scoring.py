@@ -70,7 +70,7 @@ def score(
     bundle = registry.load_model(version)
     with progress() as report:
         report("Reading", 0, 0)
-        raw = read_table(table, query=query, settings=settings)
+        raw = read_table(table, query=query, settings=settings, real=True)
         report("Checking", 0, 0)
         conformed = conform(raw, bundle.schema, target=bundle.schema.target.column in raw.columns)
         day = as_of.date() if as_of else last_day(conformed, bundle.schema)
@@ -152,7 +152,7 @@ def import_(
     if pointer is None:
         raise NoChampion("there is no champion, so nothing says which column is which; train one first: churn train …")
     schema = registry.load_model(pointer.model).schema
-    report = import_outcomes(read_table(table, query=query, settings=settings), schema, open_store(settings))
+    report = import_outcomes(read_table(table, query=query, settings=settings, real=True), schema, open_store(settings))
     if as_json:
         print_json({**asdict(report), "refused": [str(refusal) for refusal in report.refused]})
     else:

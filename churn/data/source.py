@@ -20,8 +20,9 @@ from urllib.parse import unquote
 
 import polars as pl
 
+from churn import words
 from churn.data import delimited, s3, values
-from churn.errors import SourceError
+from churn.errors import SourceError, WorkspaceMixed
 from churn.settings import Settings
 
 _SQL = re.compile(r"^[A-Za-z][A-Za-z0-9_]*(\+[A-Za-z0-9_]+)?://")
@@ -38,14 +39,17 @@ _NOT_A_TABLE = (
 )
 
 
-def read_table(source: str | Path, *, query: str | None = None, settings: Settings | None = None) -> pl.DataFrame:
+def read_table(
+    source: str | Path, *, query: str | None = None, settings: Settings | None = None, real: bool = False
+) -> pl.DataFrame:
     """Read a whole table.
 
     Parameters
     ----------
     source: a path (`file://` too), `s3://bucket/key`, or an SQLAlchemy URL such as `postgresql+psycopg://user@host/base`.
     query: the SQL to run, for a URL; the sheet's name, for a workbook of several sheets.
-    settings: where S3 is; the defaults otherwise.
+    settings: where S3 is, and the workspace; the defaults otherwise.
+    real: whether the table is to enter that workspace, which holds real data: one marked as simulated is refused.
 
     Returns
     -------
@@ -55,16 +59,35 @@ def read_table(source: str | Path, *, query: str | None = None, settings: Settin
     ------
     SourceError: nothing there, not readable, not a table, ragged rows, columns named twice, no rows.
     StoreUnavailable, NotInStore: S3 did not answer or has no such object.
+    WorkspaceMixed: `real`, and the table is simulated.
     """
-    place = str(source)
-    if place.startswith("s3://"):
-        return _finished(_from_bytes(_download(place, settings or Settings()), place, query), place)
+    place, settings = str(source), settings or Settings()
     if place.startswith(("http://", "https://", "ftp://")):
         raise SourceError(f"{place}: tables are not fetched from the web; download the file first")
-    if not place.startswith("file://") and _SQL.match(place):
-        return _finished(_from_database(place, query), shown_url(place))
-    path = Path(place.removeprefix("file://")).expanduser()
-    return _finished(_from_bytes(_file(path), str(path), query), str(path))
+    data, table = b"", None
+    if place.startswith("s3://"):
+        data = _download(place, settings)
+    elif place.startswith("file://") or not _SQL.match(place):
+        path = Path(place.removeprefix("file://")).expanduser()
+        place, data = str(path), _file(path)
+    else:
+        table, place = _from_database(place, query), shown_url(place)
+    table = _finished(_from_bytes(data, place, query) if table is None else table, place)
+    if real and _is_simulated(data, table):
+        raise WorkspaceMixed(
+            f"{place} is marked as simulated data, and the workspace '{settings.workspace}' holds real data; nothing was done"
+        )
+    return table
+
+
+def _is_simulated(data: bytes, table: pl.DataFrame) -> bool:
+    """Whether a file says that what it holds was made up: the demo's tables in their metadata, what the demo's desk exports in a
+    column that says so in every row."""
+    if data.startswith(b"PAR1") and pl.read_parquet_metadata(io.BytesIO(data)).get("simulated") == "true":
+        return True
+    said = words.say("simulated")
+    texts = (column for column in table.get_columns() if column.dtype == pl.String and column[0] == said)
+    return any(column.null_count() == 0 and bool((column == said).all()) for column in texts)
 
 
 def parse_table(data: bytes, name: str, *, sheet: str | None = None, most_rows: int | None = None) -> pl.DataFrame:
@@ -137,7 +160,7 @@ def _file(path: Path) -> bytes:
     except PermissionError as error:
         raise SourceError(f"{path}: no right to read it") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise SourceError(f"{path} cannot be read: {error}") from error
+        raise SourceError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _download(url: str, settings: Settings) -> bytes:

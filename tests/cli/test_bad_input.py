@@ -310,6 +310,13 @@ def test_a_refusal_says_what_mends_it(trained: Desk) -> None:
         assert refused(trained, *command).endswith("; `churn schema check --fix` puts all of that right without loss")
 
 
+def test_simulated_tables_stay_out_of_a_real_workspace(trained: Desk) -> None:
+    customers().write_parquet(trained.home / "x", metadata={"simulated": "true"})
+    for command in (TRAIN, OUT, PUBLISH, ("outcomes", "import", "x"), ("promote", "v1", "--table", "x")):
+        assert refused(trained, *command).startswith("x is marked as simulated data, and the workspace 'default' holds real data")
+    trained.done(*INFER)  # looking at it mixes nothing
+
+
 def test_a_base_that_shrinks_to_one_customer_is_pointed_out(trained: Desk) -> None:
     customers(1).write_csv(trained.home / "x")
     shown = trained.done(*PUBLISH).out

@@ -138,6 +138,13 @@ def test_a_reference_without_the_outcome_judges_nothing(ready: Desk) -> None:
     assert ready.pointer["model"] == "v1"
 
 
+def test_a_simulated_reference_is_refused(ready: Desk) -> None:
+    customers().write_parquet(ready.home / "demo.parquet", metadata={"simulated": "true"})
+    line = ready.run(*ARGUMENTS[:-1], "demo.parquet").line
+    assert line.startswith("demo.parquet is marked as simulated data, and the workspace 'default' holds real data")
+    assert not (ready.home / "models").exists()
+
+
 def test_what_would_stop_scoring_is_told_beforehand(ready: Desk) -> None:
     store(fitted(customers(), encoder={}), ready.home / "forest.skops")
     out = ready.done(*ARGUMENTS, "--promote").out

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from churn.data import delimited, s3
 from churn.data.source import read_table, shown_url
-from churn.errors import NotInStore, SourceError, StoreUnavailable
+from churn.errors import NotInStore, SourceError, StoreUnavailable, WorkspaceMixed
 from churn.settings import Settings
 
 ROWS = "id,name,amount\n1,Jörg,12.5\n2,Zoë, \n3,,7\n"
@@ -135,6 +135,30 @@ def test_bad_files_are_named_and_explained(tmp_path: Path, content: str | bytes,
 
 def test_a_list_of_addresses_is_no_table_with_another_delimiter(tmp_path: Path) -> None:
     assert read_table(_file(tmp_path, "email\na@example.org\nb@example.org\n")).columns == ["email"]
+
+
+def test_simulated_data_enters_no_workspace_of_real_data(tmp_path: Path) -> None:
+    table = pl.DataFrame({"id": ["1", "2"], "amount": [1.5, 2.5]})
+    table.write_parquet(tmp_path / "demo.parquet", metadata={"simulated": "true"})
+    exported = table.with_columns(note=pl.lit("Simulated data"))
+    exported.write_csv(tmp_path / "export.csv")
+    exported.write_parquet(tmp_path / "export.parquet")
+    exported.write_database("t", f"sqlite:///{tmp_path}/t.db", engine="sqlalchemy")
+    for place in ("demo.parquet", "export.csv", "export.parquet", "t.db"):
+        address, query = (f"sqlite:///{tmp_path}/t.db", "select * from t") if place == "t.db" else (str(tmp_path / place), None)
+        assert read_table(address, query=query).height == 2
+        with pytest.raises(WorkspaceMixed) as caught:
+            read_table(address, query=query, settings=Settings(workspace="shop"), real=True)
+        assert str(caught.value).startswith(f"{address} is marked as simulated data, and the workspace 'shop' holds real data")
+
+
+def test_real_data_is_not_taken_for_simulated(tmp_path: Path) -> None:
+    table = pl.DataFrame({"id": ["1", "2", "3"], "note": ["Simulated data", "Simulated data", "checked"], "none": ["", "", ""]})
+    table.write_parquet(tmp_path / "a.parquet", metadata={"simulated": "false"})
+    table.with_columns(note=pl.Series(["Simulated data", None, None])).write_parquet(tmp_path / "b.parquet")
+    table.write_csv(tmp_path / "c.csv")
+    for name in ("a.parquet", "b.parquet", "c.csv"):
+        assert read_table(tmp_path / name, real=True).height == 3
 
 
 def test_missing_files_folders_and_locked_files(tmp_path: Path) -> None:
