@@ -411,7 +411,7 @@ class _Drafting:
         return named or "$"
 
     def _actions(self, features: tuple[Feature, ...]) -> tuple[Action, ...]:
-        """Longer contracts, where levels are terms; no cost can be known from a table, so the label says that it is not set."""
+        """Longer contracts, where levels are terms; no cost can be known from a table, so none is set."""
         actions: list[Action] = []
         for feature in features:
             terms = [(labels.length_in_days(level.value), level) for level in feature.levels]
@@ -419,11 +419,7 @@ class _Drafting:
                 continue
             for _, level in sorted(terms, key=lambda term: term[0] or 0.0)[1:]:
                 code = "_".join(labels.words_of(f"{feature.name} {level.value}"))
-                actions.append(
-                    Action(
-                        name=code, label=f"{level.shown} {feature.label.lower()} (cost not set)", set={feature.name: level.value}
-                    )
-                )
+                actions.append(Action(name=code, label=f"{level.shown} {feature.label.lower()}", set={feature.name: level.value}))
         if actions:
             self.say(
                 "", f"actions: {', '.join(action.label for action in actions)}", "levels are terms; set each `cost` before use"

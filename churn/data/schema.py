@@ -267,13 +267,13 @@ def _values(feature: Feature) -> tuple[str, ...]:
 
 
 class Action(_Part):
-    """One thing the desk may offer, what it changes from now on, and what it costs."""
+    """One thing the desk may offer, what it changes from now on, and what it costs; nothing is valued before that is said."""
 
     name: str
     label: str
     set: dict[str, Text | float] = {}
     scale: dict[str, float] = {}
-    cost: Annotated[float, Field(ge=0)] = 0.0
+    cost: Annotated[float, Field(ge=0)] | None = None
 
 
 DEFAULT_BANDS = (

@@ -45,9 +45,10 @@ class Outcome:
 
     `names`: of the actions. `edited`: one horizon later, with `edited.before` for nothing done. `fills`: the what-if fields
     that show it; what an action sets besides is not offered there. `risk`: with it, 0–1. `drop`: how much lower than with
-    nothing done, 0–1 scale, negative where the risk rises. `cost`: of one customer who takes it. `expected_cost`: on average,
-    contact included. `net_value`: None where nothing says what the customer is worth. `drop_per_cost`: drop for each unit of
-    expected cost, None where it costs nothing. `cascade`: sentences on what follows.
+    nothing done, 0–1 scale, negative where the risk rises. `cost`: of one customer who takes it, None where the schema does not
+    say. `expected_cost`: on average, contact included; None without a cost. `net_value`: None too where nothing says what the
+    customer is worth. `drop_per_cost`: drop for each unit of expected cost, None where it costs nothing. `cascade`: sentences on
+    what follows.
     """
 
     names: tuple[str, ...]
@@ -56,8 +57,8 @@ class Outcome:
     fills: Mapping[str, str | float]
     risk: float
     drop: float
-    cost: float
-    expected_cost: float
+    cost: float | None
+    expected_cost: float | None
     net_value: float | None
     drop_per_cost: float | None
     cascade: tuple[str, ...]
@@ -94,7 +95,7 @@ def rank_actions(
 ) -> Ranking:
     """All bundles of one and two actions for one customer, scored in one batch.
 
-    Ranked by net value, or by drop where nothing says what the customer is worth; then by drop, then by name.
+    Ranked by net value, then by drop, then by name; what has no net value comes last.
 
     Parameters
     ----------
@@ -121,8 +122,9 @@ def rank_actions(
     outcomes = []
     supports = evidence.supports(before, [(edited.row, edited.changed) for _, edited in tried])
     for (actions, edited), risk, support in zip(tried, risks[1:].tolist(), supports, strict=True):
-        cost = sum(action.cost for action in actions)
-        expected = float(offer_cost(nothing_done, cost, assumptions))
+        costs = [action.cost for action in actions if action.cost is not None]
+        cost = sum(costs) if len(costs) == len(actions) else None
+        expected = None if cost is None else float(offer_cost(nothing_done, cost, assumptions))
         drop = nothing_done - risk
         outcomes.append(
             Outcome(
@@ -134,13 +136,13 @@ def rank_actions(
                 drop=drop,
                 cost=cost,
                 expected_cost=expected,
-                net_value=None if value is None else assumptions.acceptance * drop * value - expected,
-                drop_per_cost=drop / expected if expected > 0 else None,
+                net_value=None if value is None or expected is None else assumptions.acceptance * drop * value - expected,
+                drop_per_cost=drop / expected if expected else None,
                 cascade=cascade_sentences(edited, schema),
                 support=support,
             )
         )
-    outcomes.sort(key=lambda o: (0.0 if o.net_value is None else -o.net_value, -o.drop, o.names))
+    outcomes.sort(key=lambda o: (o.net_value is None, -(o.net_value or 0.0), -o.drop, o.names))
     return Ranking(tuple(outcomes), tuple(left_out), nothing_done, value, "" if outcomes else words.say("actions none"))
 
 

@@ -59,6 +59,8 @@ def actions(pair: Pair, tried: Tried) -> None:
                 if rest:
                     _ranking(pair, tried, found, rest, assumptions, "_other_actions")
                 st.markdown("\n".join(f"- {escape(one.label)}: {escape(one.reason)}" for one in found.left_out))
+    if any(one.cost is None for one in found.outcomes):
+        st.caption("What an action is worth can be said once its `cost` is set in the schema.")
     if found.value is not None:
         told = "\n".join(f"- {escape(one.name)}: {escape(one.sentence)}" for one in assumptions.in_words(pair.schema))
         st.caption("Net value and cost rest on **assumptions**, which are settings of the desk", help=told)
@@ -79,21 +81,23 @@ def _ranking(pair: Pair, tried: Tried, found: Ranking, outcomes: tuple[Outcome, 
         "Points": [words.points(_points(one, found) / 100, unit=False) for one in outcomes],
     }
     looks: dict[str, Any] = {"Risk after": percent_column(), "Points": right("Against doing nothing.")}
-    if found.value is not None:
+    priced = any(one.expected_cost is not None for one in outcomes)
+    if found.value is not None and priced:
         columns["Net value"] = [words.money(one.net_value, currency, signed=True) for one in outcomes]
         looks["Net value"] = right(
             "What the lower risk is worth, less the expected cost. It rests on assumptions: "
             + "; ".join(f"{one.name.lower()}: {one.value}" for one in assumptions.in_words(pair.schema))
             + "."
         )
-    columns["Cost"] = [words.money(one.expected_cost, currency) for one in outcomes]
+    columns["Cost"] = ["not set" if one.expected_cost is None else words.money(one.expected_cost, currency) for one in outcomes]
     looks["Cost"] = right("Expected: the contact, and the offer where it is taken. It rests on assumptions.")
-    per = f"Per {words.money(100, currency)}"
-    columns[per] = [
-        None if one.drop_per_cost is None else words.points(one.drop_per_cost * 100, signed=False, unit=False, decimals=1)
-        for one in outcomes
-    ]
-    looks[per] = right("Points of risk taken away for that much of expected cost.")
+    if priced:
+        per = f"Points per {words.money(100, currency)}"
+        columns[per] = [
+            None if one.drop_per_cost is None else words.points(one.drop_per_cost * 100, signed=False, unit=False, decimals=1)
+            for one in outcomes
+        ]
+        looks[per] = right("Points of risk taken away for that much of expected cost.")
     columns["Also"] = [" ".join([*([] if one.support.supported else [one.support.note]), *one.cascade]) for one in outcomes]
     looks["Also"] = st.column_config.TextColumn(help="What follows from it, and whether any real customer is like that.")
 

@@ -153,6 +153,19 @@ def test_ranked_by_net_value_and_without_money_by_drop(
     assert rich[0].names != ranked.outcomes[0].names  # what helps most is not what is worth most
 
 
+def test_without_a_cost_nothing_is_valued_and_it_comes_last(
+    customer: dict[str, Any], offers: Schema, reference: pl.DataFrame
+) -> None:
+    year, two, *others = offers.actions
+    some = _with(offers, actions=(year, two.model_copy(update={"cost": None}), *others))
+    ranked = _ranked(customer, some, Evidence(reference, some)).outcomes
+    unpriced = [o for o in ranked if "two" in o.names]
+    assert unpriced
+    assert {(o.cost, o.expected_cost, o.net_value, o.drop_per_cost) for o in unpriced} == {(None, None, None, None)}
+    assert list(ranked[-len(unpriced) :]) == unpriced
+    assert [o.drop for o in unpriced] == sorted((o.drop for o in unpriced), reverse=True)
+
+
 def test_ties_stand_by_name(customer: dict[str, Any], schema: Schema, reference: pl.DataFrame) -> None:
     twins = tuple(Action(name=name, label=name, set={"TechSupport": "Yes"}) for name in ("b", "a"))
     same = _with(schema, actions=twins)
