@@ -48,6 +48,10 @@ class StoreUnavailable(ChurnError):
     """The store did not answer, refused the credentials, or cannot be written."""
 
 
+class StoreDamaged(StoreUnavailable):
+    """The store answered, and what lies there cannot be understood any more."""
+
+
 class RecordsUnavailable(ChurnError):
     """The database of what people make cannot be reached, made or written; nothing was kept."""
 

@@ -7,17 +7,20 @@ import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated
+from urllib.request import urlopen
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from churn.cli.common import err, out, print_json, progress, registry_of, settings_of
-from churn.errors import ChurnError, SettingsError
-from churn.model.store import check, open_store
+from churn.cli.common import err, first_steps, out, print_json, progress, registry_of, settings_of
+from churn.errors import ChurnError, SettingsError, StoreUnavailable
+from churn.model.store import FileStore, Store, check, ensure_room, open_store
 from churn.principal import visitor
+from churn.score import log, outcomes
 from churn.settings import DEMO, Settings
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +42,7 @@ def demo(context: typer.Context) -> None:
 
     chosen = context.obj or {}
     settings = Settings.load(DEMO, home=chosen.get("home"))
-    with progress() as report:
+    with progress(stages=True) as report:
         done = build(settings, report)
     out.print(escape(done))
 
@@ -47,22 +50,19 @@ def demo(context: typer.Context) -> None:
 def serve(
     context: typer.Context,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    address: Annotated[str | None, typer.Option(help="Address of this machine to listen on: 127.0.0.1, ::1.")] = None,
     store: Annotated[str | None, typer.Option(help="Store to read from: a folder or s3://bucket/prefix.")] = None,
 ) -> None:
     """Open the desk in a browser at http://127.0.0.1:8501 (this machine only)."""
-    settings = settings_of(context, port=port, store=store)
+    settings = settings_of(context, port=port, address=address, store=store)
     visitor(settings)
     if not (_ROOT / "serve.py").exists():
         raise SettingsError(f"the app's files are not beside the package in {_ROOT}; start it from a checkout: make app")
-    with socket.socket(socket.AF_INET6 if ":" in settings.address else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.address, settings.port))
-        except OSError as error:
-            raise SettingsError(
-                f"port {settings.port} of {settings.address} cannot be used ({error.strerror}); "
-                "end what listens there or choose another with --port"
-            ) from error
+    if (taken := _taken(settings)) is not None:
+        raise SettingsError(
+            f"port {settings.port} of {settings.address} cannot be used ({taken}); "
+            "end what listens there or choose another with --port"
+        )
     out.print(
         f"The desk opens at [bold]http://{settings.address}:{settings.port}[/] — workspace {settings.workspace}. Ctrl+C ends it."
     )
@@ -70,6 +70,17 @@ def serve(
     from serve import run
 
     run(settings)
+
+
+def _taken(settings: Settings) -> str | None:
+    """Why the app cannot listen where it is to; None where it can."""
+    with socket.socket(socket.AF_INET6 if ":" in settings.address else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.address, settings.port))
+        except OSError as error:
+            return error.strerror or str(error)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +95,14 @@ def doctor(
     store: Annotated[str | None, typer.Option(help="Store to look at instead of the configured one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Try what the desk needs: settings, store, champion, scoring, libraries. Exit code 1 if something is wrong."""
-    settings = settings_of(context, store=store)
-    findings = list(_examine(settings))
+    """Try what the desk needs: settings, store, champion, scoring, log, cache, port, libraries.
+
+    Every sum of the pair on the desk is verified in the store. Nothing is left behind. Exit code 1 if something is wrong.
+    """
+    try:
+        findings = list(_examine(settings_of(context, store=store)))
+    except SettingsError as error:
+        findings = [_Finding("settings", False, str(error)), *_libraries()]
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -102,12 +118,25 @@ def doctor(
 
 def _examine(settings: Settings) -> Iterator[_Finding]:
     yield _Finding("workspace", True, f"{settings.workspace}, home {settings.home}")
-    health = check(open_store(settings))
+    store = open_store(settings)
+    health = check(store)
     yield _Finding(
         "store", health.good, health.problem or f"{health.address} reads, writes and refuses conflicts, {health.seconds:.2f} s"
     )
     if health.good:
         yield from _examine_pair(settings)
+        yield _log(store)
+    cache = FileStore(settings.path("cache"))
+    try:
+        ensure_room(cache)
+        yield _Finding("cache", True, f"{cache.address} can be written")
+    except StoreUnavailable as error:
+        yield _Finding("cache", False, str(error))
+    yield _port(settings)
+    yield from _libraries()
+
+
+def _libraries() -> Iterator[_Finding]:
     for name in ("lightgbm", "catboost", "sklearn", "numba", "streamlit"):
         found = importlib.util.find_spec(name) is not None
         yield _Finding(name, found, "installed" if found else "missing; install again: make install")
@@ -117,25 +146,51 @@ def _examine_pair(settings: Settings) -> Iterator[_Finding]:
     registry = registry_of(settings)
     try:
         pointer = registry.pointer()
-    except ChurnError as error:
-        yield _Finding("champion", False, str(error))
-        return
-    if pointer is None:
-        yield _Finding("champion", False, "none yet; train one: churn train TABLE --schema schema.yaml --promote")
-        return
-    try:
+        if pointer is None:
+            yield _Finding("champion", False, f"none yet; get one with: {first_steps(settings)}")
+            return
+        problem = registry.problem("model", pointer.model)
         bundle = registry.load_model(pointer.model)
-        yield _Finding(
-            "champion", True, f"model {pointer.model}, since {pointer.since:%Y-%m-%d %H:%M} by {pointer.by}, sums agree"
-        )
     except ChurnError as error:
         yield _Finding("champion", False, str(error))
         return
+    since = f"model {pointer.model}, since {pointer.since:%Y-%m-%d %H:%M} UTC by {pointer.by}, sums agree"
+    yield _Finding("champion", problem is None, problem or since)
     if pointer.scoring is None:
         yield _Finding("scoring", False, "no customers are scored yet: churn score TABLE --publish")
         return
     try:
+        problem = registry.problem("scoring", pointer.scoring)
         registry.scoring_folder(pointer.scoring)
-        yield _Finding("scoring", True, f"{pointer.scoring}, schema {bundle.model.schema.name!r}, sums agree")
     except ChurnError as error:
-        yield _Finding("scoring", False, str(error))
+        problem = problem or str(error)
+    yield _Finding("scoring", problem is None, problem or f"{pointer.scoring}, schema {bundle.schema.name!r}, sums agree")
+
+
+def _log(store: Store) -> _Finding:
+    try:
+        customers, damaged = log.keys(store)
+        parts = len(log.parts(store))
+        outcomes.read(store)
+    except ChurnError as error:
+        return _Finding("log", False, str(error))
+    if damaged:
+        more = f"; so are {len(damaged) - 1:,} more parts" if len(damaged) > 1 else ""
+        return _Finding("log", False, damaged[0] + more)
+    return _Finding("log", True, f"{parts:,} part{'' if parts == 1 else 's'} about {len(customers):,} customers, all readable")
+
+
+def _port(settings: Settings) -> _Finding:
+    place = f"{settings.address}:{settings.port}"
+    taken = _taken(settings)
+    if taken is None:
+        return _Finding("port", True, f"{place} is free")
+    host = f"[{settings.address}]" if ":" in settings.address else settings.address
+    try:
+        with urlopen(f"http://{host}:{settings.port}/health", timeout=2) as answer:
+            desk = answer.read(100) == b'{"status":"ok"}'
+    except (OSError, HTTPException):  # whatever listens there is no desk
+        desk = False
+    if desk:
+        return _Finding("port", True, f"{place}: a desk is open there")
+    return _Finding("port", False, f"{place} cannot be used ({taken}); choose another: churn app --port PORT")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from dataclasses import asdict
+import uuid
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,13 +13,32 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from churn.cli.common import Report, customers, last_day, out, print_json, progress, real_workspace, registry_of, settings_of, who
+from churn.cli.common import (
+    CONFLICT,
+    Report,
+    changing,
+    checks_json,
+    customers,
+    err,
+    first_steps,
+    holdout_words,
+    keep,
+    last_day,
+    out,
+    print_checks,
+    print_json,
+    progress,
+    real_workspace,
+    registry_of,
+    settings_of,
+    who,
+)
 from churn.data.quality import conform, remarks, repeated_keys
 from churn.data.schema import Schema
 from churn.data.source import read_table
-from churn.errors import SettingsError
-from churn.model.registry import Registry, VersionInfo
-from churn.model.store import open_store
+from churn.errors import PromotionRefused, SettingsError, StoreConflict, StoreUnavailable
+from churn.model.registry import Pointer, Registry, VersionInfo
+from churn.model.store import ensure_room, open_store
 
 if TYPE_CHECKING:
     from churn.learn.training import TrainingResult
@@ -37,7 +58,9 @@ def register(app: typer.Typer) -> None:
 
 def train(
     context: typer.Context,
-    table: Annotated[str, typer.Argument(help="CSV, Parquet, XLSX, a database URL, or s3://bucket/key, with the outcome.")],
+    table: Annotated[
+        str, typer.Argument(metavar="TABLE", help="CSV, Parquet, XLSX, a database URL, or s3://bucket/key, with the outcome.")
+    ],
     schema: Annotated[Path, typer.Option("--schema", "-s", help="Schema of the table: churn schema infer drafts one.")],
     trials: Annotated[int | None, typer.Option(min=1, help="Settings to try for each candidate.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.1, help="Tune for so long instead.")] = None,
@@ -64,7 +87,9 @@ def train(
     settings = real_workspace(context, store=store)
     described = Schema.load(schema)
     registry = registry_of(settings)
-    with progress() as report:
+    registry.pointer()
+    ensure_room(open_store(settings))  # now, not after minutes of training
+    with progress(stages=True) as report:
         report("Reading", 0, 0)
         raw = read_table(table, query=query, settings=settings, real=True)
         report("Checking", 0, 0)
@@ -82,51 +107,91 @@ def train(
             progress=report,
         )
         version = publish_model(result, registry, settings.simulated, report)
+    keep(context, f"model {version} is saved")
     if not as_json:
         _print_leaderboard(result)
         for remark in remarked:
             out.print(escape(remark), style="yellow")
+        if result.holdout is not None:
+            out.print(escape(holdout_words(result.holdout)))
+        out.print(escape(str(result.facts["calibration"])))
         out.print(f"Saved as [bold]{version}[/] in {escape(open_store(settings).address)}.")
-    done = None
+    done, refused = None, None
     if promote:
-        with progress() as report:
-            done = promotion.promote(version, registry, open_store(settings), settings, who=who(settings), progress=report)
+        with progress() as report, changing(context, registry):
+            try:
+                done = promotion.promote(version, registry, open_store(settings), settings, who=who(settings), progress=report)
+            except (PromotionRefused, StoreConflict) as error:
+                if not as_json:
+                    raise
+                refused = error
     if as_json:
-        leaderboard = [entry.to_dict() for entry in result.leaderboard]
+        checks = done.checks if done else getattr(refused, "checks", ())
         print_json(
             {
                 "version": version,
                 "winner": result.winner,
-                "champion": promote,
-                "leaderboard": leaderboard,
+                "saved": result.saved,
+                "champion": done is not None,
+                "refused": str(refused) if refused else None,
+                "checks": checks_json(checks),
+                "leaderboard": [entry.to_dict() for entry in result.leaderboard],
+                "holdout": result.holdout.to_dict() if result.holdout else None,
+                "calibration": result.facts["calibration"],
                 "notes": [*result.notes, *remarked],
             }
         )
+        if refused:
+            err.print(f"churn: {refused}", markup=False, style="bold red")
+            raise typer.Exit(CONFLICT)
         return
     if done is None:
         out.print(f"Make it the champion with: churn promote {version}")
         return
-    for check in done.checks:
-        out.print(f"[green]✓[/] {escape(check.words)}")
+    print_checks(done.checks)
     out.print(f"[bold]{version}[/] is the champion now. {_next(done.rescored)}")
 
 
 def publish_model(result: TrainingResult, registry: Registry, simulated: bool, report: Report) -> str:
-    """Write a training result as a bundle and put it in the store; returns its version."""
+    """Write a training result as a bundle and put it in the store; returns its version.
+
+    Raises
+    ------
+    StoreUnavailable: the store does not take it; the message names the folder that the model is kept in, if it could be.
+    """
     from churn.learn import training
 
     report("Saving", 0, 0)
     with tempfile.TemporaryDirectory(prefix="churn-") as place:
         folder = Path(place) / "bundle"
         training.write_bundle(result, folder, simulated=simulated)
-        return str(registry.publish_model(folder))
+        try:
+            return str(registry.publish_model(folder))
+        except StoreUnavailable as error:
+            if simulated or (kept := _kept_outside(folder)) is None:
+                raise
+            raise StoreUnavailable(
+                f"{error}. The model is kept in {kept}; when the store takes it: churn import-model {kept}"
+            ) from error
+
+
+def _kept_outside(folder: Path) -> Path | None:
+    """A copy of a bundle in the current folder, or else among the temporary files; None where no disk takes it."""
+    name = f"model-{uuid.uuid4().hex[:6]}"
+    for place in (Path.cwd(), Path(tempfile.gettempdir())):
+        try:
+            return Path(shutil.copytree(folder, place / name))
+        except OSError:
+            shutil.rmtree(place / name, ignore_errors=True)
+    return None
 
 
 def models(context: typer.Context, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """List the versions with their holdout metrics, who is the champion, and the history of changes."""
     settings = settings_of(context, store=store)
     registry = registry_of(settings)
-    versions, pointer = registry.versions(), registry.pointer()
+    pointer = registry.pointer()
+    versions = tuple(_looked_at(info, registry, pointer) for info in registry.versions())
     if as_json:
         history = [asdict(entry) for entry in (pointer.history if pointer else ())]
         listed = [
@@ -140,13 +205,23 @@ def models(context: typer.Context, store: StoreOption = None, as_json: JsonOptio
         out.print(escape(f"The champion {pointer.model} is not in {open_store(settings).address} any more."), style="red")
     elif not versions:
         place = escape(open_store(settings).address)
-        out.print(f"No model in {place} yet. Train one: churn train TABLE --schema schema.yaml --promote")
+        out.print(f"No model in {place} yet. Get one with: {first_steps(settings)}")
         return
     table = Table(
-        "", "version", "trained", "kind", "AUC", "log-loss", "calibration error", "top-decile lift", box=None, pad_edge=False
+        "",
+        "version",
+        "trained (UTC)",
+        "kind",
+        "AUC",
+        "log-loss",
+        "calibration error",
+        "top-decile lift",
+        box=None,
+        pad_edge=False,
     )
     for info in versions:
         mark = "[bold]champion[/]" if pointer and info.version == pointer.model else ""
+        mark += "[red] damaged[/]" if info.problem else ""
         table.add_row(mark, info.version, *_facts(info))
     out.print(table)
     for info in versions:
@@ -155,18 +230,26 @@ def models(context: typer.Context, store: StoreOption = None, as_json: JsonOptio
     for entry in reversed(pointer.history[-10:] if pointer else ()):
         why = f" — {entry.reason}" if entry.reason else ""
         shown = f"{entry.action:<9} {entry.model} with {entry.scoring or 'no scoring'}"
-        words = f"{entry.since:%Y-%m-%d %H:%M}  {shown}, by {entry.by}{why}"
+        words = f"{entry.since:%Y-%m-%d %H:%M} UTC  {shown}, by {entry.by}{why}"
         out.print(escape(words))
+
+
+def _looked_at(info: VersionInfo, registry: Registry, pointer: Pointer | None) -> VersionInfo:
+    """The version with its problem; of the champion every sum is verified, of the others what a listing tells."""
+    if info.problem or pointer is None or info.version != pointer.model:
+        return info
+    return replace(info, problem=registry.problem("model", info.version))
 
 
 def promote(
     context: typer.Context,
-    version: Annotated[str, typer.Argument(help="Version to make the champion, such as v3.")],
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Version to make the champion, such as v3.")],
     reason: Annotated[str, typer.Option(help="Why, for the history.")] = "",
     despite: Annotated[bool, typer.Option("--despite-gates", help="Promote although a gate fails; needs --reason.")] = False,
     table: Annotated[str | None, typer.Option(help="Show the customers of this table instead of those on the desk.")] = None,
     query: Annotated[str | None, typer.Option(help="SQL to run, for a database; sheet name, for XLSX.")] = None,
     store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a version the champion. The customers on the desk are scored with it first, and both change in one step.
 
@@ -178,7 +261,7 @@ def promote(
         raise SettingsError("--despite-gates needs --reason: the history must say why")
     settings = real_workspace(context, store=store)
     registry = registry_of(settings)
-    with progress() as report:
+    with progress() as report, changing(context, registry):
         base = None
         if table is not None:
             schema = registry.load_model(version).schema
@@ -196,8 +279,14 @@ def promote(
             base=base,
             progress=report,
         )
-    for check in done.checks:
-        out.print(f"{'[green]✓[/]' if check.passed else '[bold red]✗[/]'} {escape(check.words)}")
+    if as_json:
+        shown = done.pointer
+        print_json(
+            {"model": shown.model, "scoring": shown.scoring, "since": shown.since, "rescored": done.rescored}
+            | {"checks": checks_json(done.checks)}
+        )
+        return
+    print_checks(done.checks)
     out.print(f"[bold]{escape(version)}[/] is the champion now. {_next(done.rescored)}")
 
 
@@ -205,10 +294,16 @@ def rollback(
     context: typer.Context,
     reason: Annotated[str, typer.Option(help="Why, for the history.")] = "",
     store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the model and scoring that were shown before; done again, the ones before those."""
     settings = real_workspace(context, store=store)
-    pointer = registry_of(settings).rollback(who(settings), reason)
+    registry = registry_of(settings)
+    with changing(context, registry):
+        pointer = registry.rollback(who(settings), reason)
+    if as_json:
+        print_json({"model": pointer.model, "scoring": pointer.scoring, "since": pointer.since})
+        return
     out.print(f"The desk shows model [bold]{pointer.model}[/] with {pointer.scoring or 'no scoring'} again.")
 
 
@@ -224,26 +319,36 @@ def _facts(info: VersionInfo) -> tuple[str, ...]:
     return (created, kind, *("–" if figure is None else f"{figure:.3f}" for figure in figures))
 
 
+_WIDE = 120  # columns of a screen that takes every measure with its error
+_HEADS = {
+    "log_loss": "log-loss",
+    "roc_auc": "AUC",
+    "pr_auc": "PR-AUC",
+    "brier": "Brier",
+    "ece": "ECE",
+    "top_decile_lift": "lift",
+}
+
+
 def _print_leaderboard(result: TrainingResult) -> None:
-    """Every candidate with the measures that decide, each with its standard error; the saved one is marked."""
-    heads = {
-        "log_loss": "log-loss",
-        "roc_auc": "AUC",
-        "pr_auc": "PR-AUC",
-        "brier": "Brier",
-        "ece": "ECE",
-        "top_decile_lift": "lift",
-    }
-    table = Table("", "candidate", *heads.values(), "behind the best", box=None, pad_edge=False)
+    """Every candidate with the measures that decide; the saved one is marked. A narrow screen gets fewer figures, none cut."""
+    wide = out.width >= _WIDE
+    heads = _HEADS if wide else {name: _HEADS[name] for name in ("log_loss", "roc_auc", "ece", "top_decile_lift")}
+    padding = (0, 2 if wide else 1, 0, 0)
+    table = Table("", "candidate", *heads.values(), "behind", box=None, pad_edge=False, padding=padding)
     for row in result.leaderboard:
-        figures = [_with_error(row.measures[name], 2 if name == "top_decile_lift" else 4) for name in heads]
+        figures = [
+            _with_error(row.measures[name], 2 if name == "top_decile_lift" else 4, error=wide or name == "log_loss")
+            for name in heads
+        ]
         behind = "–" if row.behind.value == 0 else _with_error(row.behind, 4)
-        table.add_row("[green]saved[/]" if row.saved else "", escape(row.name), *figures, behind)
+        table.add_row("[green]✓[/]" if row.saved else "", escape(row.name), *figures, behind)
     out.print(table)
+    out.print("✓ saved; ± one standard error over the folds; behind: how much more log-loss than the best, on the same folds.")
     for note in result.notes:
         out.print(escape(note))
 
 
-def _with_error(estimate: Estimate, digits: int) -> str:
-    error = f" ±{estimate.standard_error:.{digits}f}" if estimate.standard_error == estimate.standard_error else ""
-    return f"{estimate.value:.{digits}f}{error}"
+def _with_error(estimate: Estimate, digits: int, *, error: bool = True) -> str:
+    known = error and estimate.standard_error == estimate.standard_error
+    return f"{estimate.value:.{digits}f}" + (f" ±{estimate.standard_error:.{digits}f}" if known else "")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 import typer
 from rich.markup import escape
 
-from churn.base.snapshot import RISK
-from churn.cli.common import customers, last_day, out, print_json, progress, real_workspace, registry_of, who
+from churn import words
+from churn.base.snapshot import LEFT, RISK
+from churn.cli.common import changing, customers, keep, last_day, out, print_json, progress, real_workspace, registry_of, who
 from churn.data.quality import conform, remarks, without_values
+from churn.data.schema import Schema
 from churn.data.source import read_table, shown_url
-from churn.errors import NoChampion, PromotionRefused, SettingsError
-from churn.model.registry import Pointer, Registry
+from churn.errors import DataError, NoChampion, PromotionRefused, SettingsError
+from churn.model.registry import Pointer, Registry, ScoringInfo
 from churn.model.store import open_store
 from churn.score import batch, people
 from churn.score.outcomes import import_outcomes
@@ -34,12 +37,13 @@ def register(app: typer.Typer) -> None:
 
 def score(
     context: typer.Context,
-    table: Annotated[str, typer.Argument(help="CSV, Parquet, XLSX, a database URL, or s3://bucket/key.")],
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="CSV, Parquet, XLSX, a database URL, or s3://bucket/key.")],
     to: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write the result: .parquet, .csv or .xlsx.")] = None,
     reasons: Annotated[int, typer.Option(min=0, max=20, help="How many reasons to give for each customer.")] = 3,
     publish: Annotated[bool, typer.Option("--publish", help="Put the scored base on the desk and into the log.")] = False,
     model: Annotated[str | None, typer.Option(help="Version to score with; the champion unless given.")] = None,
     as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day the rows are about.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Publish even what is older than the customers on the desk.")] = False,
     query: Annotated[str | None, typer.Option(help="SQL to run, for a database; sheet name, for XLSX.")] = None,
     store: Annotated[str | None, typer.Option(help="Store to use: a folder or s3://bucket/prefix.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -68,16 +72,20 @@ def score(
             f"to change both: churn promote {version} --table {shown_url(table)}"
         )
     bundle = registry.load_model(version)
-    with progress() as report:
+    before = _shown(registry, pointer) if publish else None
+    with progress() as report, changing(context, registry):
         report("Reading", 0, 0)
         raw = read_table(table, query=query, settings=settings, real=True)
         report("Checking", 0, 0)
         conformed = conform(raw, bundle.schema, target=bundle.schema.target.column in raw.columns)
         day = as_of.date() if as_of else last_day(conformed, bundle.schema)
+        if publish:
+            _check_day(day, before, force)
         warnings = [*without_values(conformed, bundle.reference, bundle.schema), *remarks(conformed, bundle.schema)]
-        before = _shown(registry, pointer) if publish else 0
         some, sample = settings.slow_reasons, settings.slow_sample
         scored = batch.score(conformed, bundle.model, reasons, slow_reasons=some, slow_sample=sample, progress=report)
+        if bundle.schema.snapshot is None and (gone := _marked(scored.rows, bundle.schema)):
+            warnings.append(gone)
         if scored.behind:
             warnings.append(
                 f"{customers(scored.behind)} missing from the newest snapshot without having left, as far as is known: "
@@ -87,14 +95,15 @@ def score(
             report("Writing", 0, 0)
             typical = Typical.of(bundle.reference, bundle.schema)
             people.write(people.scored_for_people(scored, bundle.schema, typical), to)
+            keep(context, f"{to} is written")
         published = (
             publish_scoring(scored, bundle, registry, open_store(settings), as_of=day, who=who(settings), progress=report)
             if publish
             else None
         )
     risk = scored.rows[RISK].to_numpy()
-    if published and published.new and 2 * len(risk) < before:
-        warnings.append(f"The desk showed {customers(before)} before. Were they not meant to go: churn rollback")
+    if published and published.new and before and 2 * len(risk) < before.rows:
+        warnings.append(f"The desk showed {customers(before.rows)} before. Were they not meant to go: churn rollback")
     if as_json:
         result = {
             "model": version,
@@ -127,9 +136,34 @@ def score(
         out.print(escape(warning), style="yellow")
 
 
-def _shown(registry: Registry, pointer: Pointer | None) -> int:
-    """How many customers the desk shows now."""
-    return next((info.rows for info in registry.scorings() if pointer and info.id == pointer.scoring), 0)
+def _shown(registry: Registry, pointer: Pointer | None) -> ScoringInfo | None:
+    """The scoring that the desk shows now."""
+    return next((info for info in registry.scorings() if pointer and info.id == pointer.scoring), None)
+
+
+def _check_day(day: date, before: ScoringInfo | None, force: bool) -> None:
+    """Refuse to show customers as they will be, and, unless told to, as they were before those on the desk."""
+    latest = (datetime.now(UTC) + timedelta(hours=14)).date()  # today where the day begins first
+    if day > latest:
+        raise DataError(f"the rows are about {words.day(day)}, which lies in the future; name the right day with --as-of")
+    shown = date.fromisoformat(before.as_of) if before is not None and before.as_of else None
+    if shown is not None and day < shown and not force:
+        raise PromotionRefused(
+            f"the desk shows customers as of {words.day(shown)}, and these are as of {words.day(day)}, which is earlier; "
+            "to show them all the same: --force"
+        )
+
+
+def _marked(rows: pl.DataFrame, schema: Schema) -> str | None:
+    """A remark on customers who are marked as having left, in a table that does not say since when."""
+    gone = int((rows[LEFT] == 1).sum()) if LEFT in rows.columns else 0
+    if not gone:
+        return None
+    verb = "is" if gone == 1 else "are"
+    return (
+        f"{customers(gone)} {verb} marked as having left ({schema.target.column} = {schema.target.positive}) and scored all the "
+        "same, for the table has no dates. Leave out who is gone."
+    )
 
 
 @outcomes.callback()
@@ -140,7 +174,7 @@ def _outcomes() -> None:
 @outcomes.command("import")
 def import_(
     context: typer.Context,
-    table: Annotated[str, typer.Argument(help="Table with the key, the outcome and the day it became known.")],
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="Table with the key, the outcome and the day it became known.")],
     query: Annotated[str | None, typer.Option(help="SQL to run, for a database; sheet name, for XLSX.")] = None,
     store: Annotated[str | None, typer.Option(help="Store to use: a folder or s3://bucket/prefix.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -154,15 +188,17 @@ def import_(
     schema = registry.load_model(pointer.model).schema
     report = import_outcomes(read_table(table, query=query, settings=settings, real=True), schema, open_store(settings))
     if as_json:
-        print_json({**asdict(report), "refused": [str(refusal) for refusal in report.refused]})
+        print_json(asdict(report))
     else:
         known = "Recorded" if report.new else "Already recorded"
         out.print(f"{known}: {report.accepted:,} outcomes, {report.left:,} of them left.")
         if report.unknown_keys:
             out.print(escape(f"{report.unknown_keys:,} were never scored here, such as {', '.join(report.examples[:_NAMED])}."))
+        for problem in report.damaged:
+            out.print(escape(f"Not looked at for who was scored here: {problem}."), style="yellow")
         for refusal in report.refused[:_SHOWN]:
             out.print(escape(f"Not taken: {refusal}"))
         if len(report.refused) > _SHOWN:
             out.print(f"… and {len(report.refused) - _SHOWN:,} more rows were not taken.")
-    if report.refused:
+    if report.refused or report.damaged:
         raise typer.Exit(1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,10 +72,11 @@ def import_model(data: bytes, name: str, table: pl.DataFrame, schema: Schema, se
         holdout_rows = judged.select(*schema.names, LEFT)
         risk = model.score(judged).risk
         holdout = _judge(judged, risk, schema, settings, notes)
-    last = getattr(model.live.estimator, "steps", [(None, model.live.estimator)])[-1][1]
-    kind = f"{type(last).__name__}, trained elsewhere"
+    last = _last(model.live.estimator)
+    kind = f"{kind_of(last)}, trained elsewhere"
     metrics = {
         "kind": kind,
+        "class": type(last).__name__,
         "saved": IMPORTED,
         "file": {"name": name, "sha256": hashlib.sha256(data).hexdigest(), "versions": dict(model.versions)},
         "imported_on": datetime.now(UTC).date().isoformat(),
@@ -107,6 +109,31 @@ def write_bundle(imported: Imported, folder: Path, *, simulated: bool) -> dict[s
         simulated=simulated,
         extra=extra,
     )
+
+
+def _last(estimator: Any) -> Any:
+    """The step of a pipeline that predicts."""
+    return _last(estimator.steps[-1][1]) if hasattr(estimator, "steps") else estimator
+
+
+def kind_of(estimator: Any) -> str:
+    """What people call a fitted classifier, from the name of its class and, where it wraps another, of that one's.
+
+    >>> from sklearn.ensemble import HistGradientBoostingClassifier
+    >>> kind_of(HistGradientBoostingClassifier())
+    'Histogram gradient boosting'
+    """
+    estimator = _last(estimator)
+    name = type(estimator).__name__
+    if hasattr(estimator, "best_estimator_"):
+        return kind_of(estimator.best_estimator_)
+    if name == "CalibratedClassifierCV" and estimator.estimator is not None:
+        inner = kind_of(estimator.estimator)
+        return f"{inner}, calibrated"
+    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*|[a-z0-9]+", re.sub(r"(Classifier)?(CV)?$", "", name) or name)
+    plain = [part if part.isupper() and len(part) > 1 else part.lower() for part in parts]
+    text = " ".join("histogram" if part == "hist" else part for part in plain)
+    return text[:1].upper() + text[1:]
 
 
 def _remarks(model: EstimatorModel, reference: pl.DataFrame) -> list[str]:
@@ -179,7 +206,7 @@ def _card(
         f"""# {words.escape_markdown(schema.name)}: who is likely to leave
 
 {start}## The model
-- Kind: {kind}; brought in from `{file["name"]}` (sha256 {file["sha256"][:16]}…), loaded with {made}.
+- Kind: {kind} (`{metrics["class"]}`); brought in from `{file["name"]}` (sha256 {file["sha256"][:16]}…), loaded with {made}.
 - It predicts that `{schema.target.column}` will be `{schema.target.positive}`.
 - The typical customer has a risk of {words.average(model.typical_risk)}.
 - {model.reasons_words}

@@ -259,7 +259,8 @@ def _chosen(keys: Sequence[str] | None, any_kind: bool) -> tuple[tuple[Candidate
     if not any_kind and not any(candidate.compiles for candidate in chosen):
         compiling = ", ".join(candidate.key for candidate in CANDIDATES if candidate.compiles)
         raise TrainingError(
-            f"none of the candidates {', '.join(keys)} can be saved; add one of: {compiling}, or ask for the winner to be saved"
+            f"none of the candidates {', '.join(keys)} can be saved; add one of: {compiling}, or ask for the winner to be saved: "
+            "--save-winner"
         )
     return chosen, blend
 

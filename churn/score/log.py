@@ -20,7 +20,7 @@ import polars as pl
 
 from churn.base.snapshot import MARGIN, RISK
 from churn.data.schema import Schema
-from churn.errors import DataError, StoreConflict, StoreUnavailable
+from churn.errors import DataError, StoreConflict, StoreDamaged
 from churn.model.store import Store
 
 PREFIX = "log/"
@@ -111,6 +111,17 @@ def parts(store: Store, *, model: str | None = None, since: date | None = None) 
     return tuple(sorted(found, key=lambda part: (part.model, part.date, part.run)))
 
 
+def keys(store: Store) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Every customer that predictions were logged for, and what is wrong with each part that cannot be read."""
+    found, damaged = set[str](), []
+    for part in parts(store):
+        try:
+            found.update(_read(store, part, [KEY])[KEY].unique().to_list())
+        except StoreDamaged as error:
+            damaged.append(str(error))
+    return frozenset(found), tuple(damaged)
+
+
 def read(
     store: Store, model: str | None = None, since: date | None = None, *, columns: Sequence[str] | None = None
 ) -> pl.DataFrame:
@@ -128,9 +139,13 @@ def read(
     head = {name: kind for name, kind in _HEAD.items() if wanted is None or name in wanted}
     frames = [pl.DataFrame(schema={"__model__": pl.String(), **head})]
     for part in parts(store, model=model, since=since):
-        try:
-            frame = pl.read_parquet(io.BytesIO(store.read(part.name).data), columns=wanted)
-        except pl.exceptions.PolarsError as error:
-            raise StoreUnavailable(f"{store.address}/{part.name} is damaged ({error}); restore it from a backup") from error
-        frames.append(frame.select(pl.lit(part.model).alias("__model__"), pl.all()))
+        frames.append(_read(store, part, wanted).select(pl.lit(part.model).alias("__model__"), pl.all()))
     return pl.concat(frames, how="diagonal_relaxed")
+
+
+def _read(store: Store, part: Part, columns: list[str] | None) -> pl.DataFrame:
+    data = store.read(part.name).data
+    try:
+        return pl.read_parquet(io.BytesIO(data), columns=columns)
+    except pl.exceptions.PolarsError as error:
+        raise StoreDamaged(f"{store.address}/{part.name} is damaged ({error}); restore it from a backup") from error

@@ -18,7 +18,7 @@ import polars as pl
 
 from churn.data import values
 from churn.data.schema import Schema
-from churn.errors import DataError, StoreConflict, StoreUnavailable
+from churn.errors import DataError, StoreConflict, StoreDamaged
 from churn.model.store import Store
 from churn.score import log
 
@@ -50,7 +50,8 @@ class OutcomeReport:
     """What an import did. `refused` names every row that was not taken; the others were.
 
     `left` of `accepted` customers left; `unknown_keys` were never predicted for (accepted all the same; `examples` names some);
-    `new` is False where these very rows had been imported before; `part` is their name in the store, None if there were none.
+    `new` is False where these very rows had been imported before; `part` is their name in the store, None if there were none;
+    `damaged`: what is wrong with each part of the log that could not be looked into for who was predicted for.
     """
 
     accepted: int
@@ -60,6 +61,7 @@ class OutcomeReport:
     examples: tuple[str, ...]
     part: str | None
     new: bool
+    damaged: tuple[str, ...] = ()
 
 
 def import_outcomes(
@@ -74,7 +76,7 @@ def import_outcomes(
     ----------
     table: raw, as `churn.data.source.read_table` gives it.
     known: keys that predictions exist for; read from the log unless given.
-    today: for tests; no outcome can be known later than that.
+    today: no outcome can be known later than that; the day it is unless given.
 
     Raises
     ------
@@ -84,7 +86,7 @@ def import_outcomes(
         raise DataError("the outcomes have no rows")
     rows, refused = _read(table, schema, today or datetime.now(UTC).date())
     part, new = (None, False) if rows.is_empty() else _write(rows, store)
-    have = frozenset(known) if known is not None else frozenset(log.read(store, columns=[KEY])[KEY].unique().to_list())
+    have, damaged = (frozenset(known), ()) if known is not None else log.keys(store)
     strangers = rows.filter(~pl.col(KEY).is_in(list(have)))[KEY].unique(maintain_order=True)
     return OutcomeReport(
         accepted=rows.height,
@@ -94,6 +96,7 @@ def import_outcomes(
         examples=tuple(strangers.head(_SHOWN).to_list()),
         part=part,
         new=new,
+        damaged=damaged,
     )
 
 
@@ -108,7 +111,7 @@ def read(store: Store) -> pl.DataFrame:
             try:
                 frames.append(pl.read_parquet(io.BytesIO(store.read(entry.key).data)))
             except pl.exceptions.PolarsError as error:
-                raise StoreUnavailable(f"{store.address}/{entry.key} is damaged ({error}); restore it from a backup") from error
+                raise StoreDamaged(f"{store.address}/{entry.key} is damaged ({error}); restore it from a backup") from error
     together = pl.concat(frames).sort(KEY, AS_OF, KNOWN_AT, LEFT)
     return together.unique((KEY, AS_OF), keep="last", maintain_order=True)
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import uuid
@@ -27,6 +28,7 @@ from churn.model.registry import Registry
 from churn.settings import Settings
 
 QUICK = ("--trials", "1", "--repeats", "1", "--candidates", "logistic-regression")
+STAGE = re.compile(r" \([\d,]+ of [\d,]+\)$")
 MONTHS = tuple(date(2025 + (6 + month) // 12, (6 + month) % 12 + 1, 1) for month in range(8))
 
 
@@ -45,9 +47,9 @@ class Ran:
 
     @property
     def line(self) -> str:
-        """What a refusal says on standard error: one line, without a traceback."""
-        assert self.code == 2, (self.code, self.out, self.err)
-        lines = self.err.splitlines()
+        """What a refusal says on standard error: one line, without a traceback; stages of a training may go before it."""
+        assert self.code in (2, 3), (self.code, self.out, self.err)
+        lines = [line for line in self.err.splitlines() if not STAGE.search(line)]
         assert len(lines) == 1, self.err
         assert lines[0].startswith("churn: "), self.err
         return lines[0].removeprefix("churn: ")

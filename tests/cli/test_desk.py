@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import shutil
+import threading
 import time
+from datetime import datetime, tzinfo
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ import pytest
 
 from churn.base.snapshot import RISK, ROWS
 from churn.data import demo
+from churn.model.store import FileStore
+from churn.score import outcomes
 
 from .conftest import QUICK, Desk
 
@@ -66,8 +71,22 @@ def test_the_demo_is_in_its_own_workspace_and_says_what_it_is(simulated: Desk) -
     assert all(finding["good"] for finding in simulated.done("--workspace", "demo", "doctor", "--json").json)
 
 
-def test_the_demo_is_the_same_wherever_it_is_made(simulated: Desk, tmp_path: Path) -> None:
+class _Earlier(datetime):
+    """A clock that is behind."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> _Earlier:
+        return cls(2020, 1, 1, tzinfo=tz)
+
+
+def test_the_demo_is_the_same_wherever_and_whenever_it_is_made(
+    simulated: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "datetime", _Earlier)
     other = _simulated(tmp_path)
+    known = outcomes.read(FileStore(other.home / "models" / "demo"))
+    assert known.equals(outcomes.read(FileStore(simulated.home / "models" / "demo")))
+    assert known.height == pl.read_parquet(other.home / "data" / "demo" / "outcomes.parquet").height
     assert other.sums("data") == simulated.sums("data")
     for here, there in zip(_risks(simulated), _risks(other), strict=True):
         assert here.height > 0.9 * CUSTOMERS
@@ -129,7 +148,8 @@ def test_a_demo_made_anew_brings_its_own_model(simulated: Desk, tmp_path: Path) 
 def test_doctor_says_what_is_missing(desk: Desk, trained: Desk) -> None:
     ran = desk.run("doctor")
     assert ran.code == 1
-    assert "none yet; train one: churn train TABLE --schema schema.yaml --promote" in ran.out
+    assert "none yet; get one with: churn train TABLE --schema schema.yaml --promote" in ran.out
+    assert not (desk.home / "models").exists()  # looking makes nothing
     assert ran.err == "Something is wrong; the lines with ✗ say what.\n"
     findings = {finding["what"]: finding for finding in trained.done("doctor", "--json").json}
     assert list(findings)[:4] == ["workspace", "store", "champion", "scoring"]
@@ -137,6 +157,91 @@ def test_doctor_says_what_is_missing(desk: Desk, trained: Desk) -> None:
     before = trained.sums("models")
     assert trained.done("doctor").out.count("✓") == len(findings)
     assert trained.sums("models") == before  # the probes are gone
+
+
+def _findings(desk: Desk, *options: str) -> dict[str, dict[str, Any]]:
+    return {finding["what"]: finding for finding in desk.run(*options, "doctor", "--json").json}
+
+
+def test_doctor_on_an_empty_home_leaves_nothing_behind(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    findings = _findings(desk)
+    assert [name for name in ("store", "log", "cache") if not findings[name]["good"]] == []
+    assert list(tmp_path.iterdir()) == []
+    assert _findings(desk, "-w", "demo")["champion"]["words"] == "none yet; get one with: churn demo"
+
+
+def test_doctor_finds_damage_in_the_store_behind_a_good_copy(trained: Desk) -> None:
+    trained.done("doctor")
+    place, scoring = trained.home / "models" / "default", trained.pointer["scoring"]
+    (part,) = (place / "log").rglob("*.parquet")
+    for path in (place / "models" / "v1" / "tables.npz", place / "scorings" / scoring / "rows.parquet", part):
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+    findings = _findings(trained)
+    assert [name for name, found in findings.items() if not found["good"]] == ["champion", "scoring", "log"]
+    assert "tables.npz was altered in the store" in findings["champion"]["words"]
+    assert "rows.parquet was altered in the store" in findings["scoring"]["words"]
+    assert part.name in findings["log"]["words"]
+
+
+def test_doctor_says_what_is_wrong_with_the_settings(trained: Desk) -> None:
+    trained.settings("gate_eec: 0.1\n")
+    ran = trained.run("doctor", "--json")
+    assert ran.code == 1
+    assert ran.json[0] == {
+        "what": "settings",
+        "good": False,
+        "words": "unknown setting 'gate_eec' in config.yaml; did you mean 'gate_ece'?",
+    }
+
+
+def test_doctor_tries_the_cache_and_the_port(trained: Desk) -> None:
+    (trained.home / ".cache").write_text("")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Health)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    trained.settings(f"port: {server.server_port}\n")
+    try:
+        for answer, good in ((b'{"status":"ok"}', True), (b"something else", False)):
+            _Health.answer = answer
+            findings = _findings(trained)
+            assert findings["port"]["good"] is good
+            assert not findings["cache"]["good"]
+        assert "cannot be used (Address already in use)" in findings["port"]["words"]
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert _findings(trained)["port"]["words"].endswith("is free")
+
+
+class _Health(BaseHTTPRequestHandler):
+    answer = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.answer)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_store_named_in_the_demo_is_refused_rather_than_passed_over(simulated: Desk) -> None:
+    for command in (("models",), ("doctor",), ("score", "t.csv", "--out", "x.csv")):
+        ran = simulated.run("-w", "demo", *command, "--store", "elsewhere")
+        said = ran.out + ran.err
+        assert "--store cannot be given in the workspace 'demo', which keeps its own" in " ".join(said.split())
+
+
+def test_app_listens_where_it_is_told(trained: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    import serve
+
+    seen: list[Any] = []
+    monkeypatch.setattr(serve, "run", seen.append)
+    trained.done("app", "--address", "localhost", "--port", "8766")
+    assert [(one.address, one.port) for one in seen] == [("localhost", 8766)]
+    assert trained.run("app", "--address", "0.0.0.0").line.startswith("setting 'address' is '0.0.0.0': whoever reaches it")
 
 
 def test_app_serves_this_workspace(trained: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

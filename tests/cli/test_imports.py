@@ -71,11 +71,11 @@ def test_a_model_from_elsewhere_becomes_the_champion_and_scores(ready: Desk) -> 
     assert scored["reason 1"].null_count() == 0
     listed = ready.done("models", "--json").json
     assert listed["champion"]["model"] == "v1"
-    assert listed["versions"][0]["metrics"]["kind"] == "RandomForestClassifier, trained elsewhere"
+    assert listed["versions"][0]["metrics"]["kind"] == "Random forest, trained elsewhere"
 
 
 def test_only_the_riskiest_get_reasons_where_so_few_are_asked_for(ready: Desk) -> None:
-    ready.settings("gate_ece: 0.15\nslow_reasons: 25\n")
+    ready.settings("gate_ece: 0.15\nslow_reasons: 25\nslow_sample: 0\n")
     ready.done(*ARGUMENTS, "--promote")
     ready.done("score", "t.csv", "--out", "scored.parquet")
     scored = pl.read_parquet(ready.home / "scored.parquet").sort("risk", descending=True)
@@ -105,7 +105,13 @@ def test_the_card_says_what_is_not_known(ready: Desk) -> None:
     ready.done(*ARGUMENTS)
     settings = Settings.load(home=ready.home, environ={})
     loaded = registry_of(settings).load_model("v1")
-    for words in ("RandomForestClassifier, trained elsewhere", "Not known here", "forest.skops", "## How good it is", "Contract"):
+    for words in (
+        "Random forest, trained elsewhere (`RandomForestClassifier`)",
+        "Not known here",
+        "forest.skops",
+        "## How good it is",
+        "Contract",
+    ):
         assert words in loaded.card, words
     assert "holdout.parquet" in loaded.extra
     assert b"C00017" not in b"".join(loaded.extra.values())
@@ -164,7 +170,7 @@ def test_a_model_for_another_table_is_refused(ready: Desk) -> None:
 
 def test_the_winner_of_a_training_can_be_kept_itself(desk: Desk) -> None:
     quick = ("--trials", "1", "--repeats", "1", "--candidates", "hist-gradient-boosting")
-    assert "ask for the winner to be saved" in desk.run("train", "t.csv", "--schema", "s.yaml", *quick).line
+    assert "ask for the winner to be saved: --save-winner" in desk.run("train", "t.csv", "--schema", "s.yaml", *quick).line
     ran = desk.done("train", "t.csv", "--schema", "s.yaml", *quick, "--save-winner", "--promote")
     assert "is saved as a scikit-learn pipeline" in ran.out
     desk.done("score", "t.csv", "--publish", "--as-of", "2026-11-01")
