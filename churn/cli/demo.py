@@ -11,7 +11,7 @@ from churn.cli.models import publish_model
 from churn.data import demo
 from churn.data.quality import conform
 from churn.data.schema import Schema
-from churn.errors import WorkspaceMixed
+from churn.errors import DataError, WorkspaceMixed
 from churn.model.store import open_store
 from churn.score import batch
 from churn.score.outcomes import import_outcomes
@@ -54,7 +54,9 @@ def build(settings: Settings, report: Report) -> str:
         pointer = promotion.promote(
             version, registry, store, settings, who=_WHO, reason=why, despite_gates=again, progress=report
         ).pointer
-    import_outcomes(pl.read_parquet(written.outcomes), schema, store)
+    known = import_outcomes(pl.read_parquet(written.outcomes), schema, store, today=demo.AS_OF)  # whatever day it is here
+    if known.refused:
+        raise DataError(f"the demo's own outcomes do not fit its schema: {known.refused[0]}")
     bundle = registry.load_model(pointer.model)
     contacts = pl.read_parquet(written.contacts)
     for day in snapshots[_DATE].unique().sort().to_list()[-_SCORED:]:

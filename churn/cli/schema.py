@@ -20,6 +20,7 @@ from rich.text import Text
 from churn import words
 from churn.cli.common import err, out, print_json, settings_of
 from churn.data import quality
+from churn.data.disk import disk
 from churn.data.infer import PROPOSED, Draft, infer
 from churn.data.schema import Schema
 from churn.data.source import read_table, shown_url
@@ -254,13 +255,12 @@ def _write(path: Path, text: str) -> Path | None:
 def _beside(path: Path) -> Iterator[Path]:
     """A new file in the same folder, to be renamed to `path`; it is removed unless that happened."""
     part = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
-    try:
-        yield part
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise SourceError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+    with disk(path, "written"):
+        try:
+            yield part
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
 
 def _has_folder(output: Path) -> None:

@@ -22,8 +22,9 @@ import polars as pl
 
 from churn.data import _telecom as telecom
 from churn.data._people import people
+from churn.data.disk import disk
 from churn.data.schema import Schema
-from churn.errors import ChurnError, StoreUnavailable, WorkspaceMixed
+from churn.errors import ChurnError, WorkspaceMixed
 
 VERSION = 2  # raise it when the same seed gives other data
 SEED = 7
@@ -193,7 +194,7 @@ def write(folder: Path, *, seed: int = SEED, customers: int = 20_000, months: in
     folder = Path(folder)
     tables = {table: folder / f"{table}.parquet" for table in TABLES}
     asked = {"version": VERSION, "seed": seed, "customers": customers, "months": months, "as_of": as_of.isoformat()}
-    try:
+    with disk(folder, "written"):
         stamp = _read_stamp(folder)
         same = all(stamp.get(name) == value for name, value in asked.items()) and all(
             path.exists() and _sum(path) == stamp["files"].get(path.name) for path in tables.values()
@@ -205,17 +206,23 @@ def write(folder: Path, *, seed: int = SEED, customers: int = 20_000, months: in
             folder.mkdir(parents=True, exist_ok=True)
             (folder / _STAMP).unlink(missing_ok=True)
             for table, path in tables.items():
-                part = folder / f".{table}.{os.getpid()}.part"
-                getattr(demo, table).write_parquet(part, metadata={"simulated": "true"})
-                part.replace(path)
+                _write_table(getattr(demo, table), path)
         described = _copy_schema(folder, stamp["files"].get("schema.yaml", ""))
         if not same:
             _write_stamp(
                 folder, {"simulated": True, **asked, "files": {path.name: _sum(path) for path in (*tables.values(), described)}}
             )
-    except OSError as error:
-        raise StoreUnavailable(f"the demo cannot be written to {folder}: {error.strerror or error}") from error
     return Written(**tables, schema=described, fresh=not same)
+
+
+def _write_table(table: pl.DataFrame, path: Path) -> None:
+    """Write one table, whole or not at all."""
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part")
+    try:
+        table.write_parquet(part, metadata={"simulated": "true"})
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _read_stamp(folder: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
+from churn.data.disk import disk as disk  # also for whoever writes beside a store
 from churn.data.s3 import calling, client, split
 from churn.errors import ChurnError, NotInStore, SettingsError, StoreConflict, StoreUnavailable
 from churn.settings import Settings
@@ -182,32 +183,6 @@ def _checked(key: str) -> str:
 
 def _conflict(where: str) -> StoreConflict:
     return StoreConflict(f"{where}: somebody else changed it first; nothing was written")
-
-
-@contextmanager
-def disk(path: Path, doing: str) -> Iterator[None]:
-    """Turn what the disk refuses into StoreUnavailable that names the path and what to do."""
-    try:
-        yield
-    except OSError as error:
-        named = error.filename2 or error.filename  # of two, the second is the one that was to be made
-        place = Path(named) if isinstance(named, str) else path
-        if place.parent == path.parent and place.name.startswith("."):
-            place = path  # the file beside it that was to take its place
-        told = re.search(r"\(os error (\d+)\)", str(error))  # polars gives the number in its words only
-        number = error.errno or (int(told.group(1)) if told else 0)
-        advice = {
-            errno.ENOENT: "the folder does not exist and cannot be made; choose another",
-            errno.EISDIR: "a folder stands where a file is needed",
-            errno.EROFS: "the disk is read-only; choose another folder or have it mounted for writing",
-            errno.EACCES: "this user may not do that; change the folder's rights or choose another folder",
-            errno.EPERM: "this user may not do that; change the folder's rights or choose another folder",
-            errno.ENOSPC: "the disk is full; make room and try again",
-            errno.EDQUOT: "the quota is used up; make room and try again",
-            errno.ENOTDIR: "a file stands where a folder is needed",
-            errno.EEXIST: "a file stands where a folder is needed",
-        }.get(number, "look at the disk and try again")
-        raise StoreUnavailable(f"{place} cannot be {doing} ({os.strerror(number) if number else error}): {advice}") from error
 
 
 @contextmanager

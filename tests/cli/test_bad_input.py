@@ -559,7 +559,8 @@ def test_a_schema_is_written_whole_or_not_at_all(desk: Desk, monkeypatch: pytest
     infer = ("schema", "infer", "t.csv", "--key", "customer_id", "--target", "left", "--name", "Others", "-o")
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full)
-        assert refused(desk, *infer, "new.yaml") == "new.yaml cannot be written: No space left on device"
+        says = "new.yaml cannot be written (No space left on device): the disk is full; make room and try again"
+        assert refused(desk, *infer, "new.yaml") == says
     desk.done(*infer, "link.yaml")
     assert (desk.home / "link.yaml").is_symlink()
     assert Schema.load(desk.home / "s.yaml").name == "Others"

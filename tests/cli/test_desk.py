@@ -8,6 +8,7 @@ import threading
 import time
 from datetime import datetime, tzinfo
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 
 from churn.base.snapshot import RISK, ROWS
 from churn.data import demo
+from churn.model.store import FileStore
+from churn.score import outcomes
 from churn.model.store import FileStore
 from churn.score import outcomes
 
