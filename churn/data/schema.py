@@ -461,6 +461,9 @@ class Schema(_Part):
         Without them, so that a field that a later version adds leaves the sums of bundles and scorings made before as they are.
         """
         meaning = self.model_dump(mode="json", exclude_defaults=True)
+        for action in meaning.get("actions", ()):
+            if action.get("cost") == 0:  # the default before costs could be left open, so sums made then are without it
+                del action["cost"]
         text = json.dumps(meaning, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

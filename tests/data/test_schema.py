@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -184,6 +185,17 @@ def test_a_schema_of_a_bundle_stays_readable_whatever_its_rules_say() -> None:
     schema = Schema.from_yaml(_yaml(features=_LEVELS))
     old = schema.model_copy(update={"rules": (Rule(when={"c": "Gone"}, then={"a": 1}),)})
     assert Schema.model_validate_json(old.to_json()).rules == old.rules
+
+
+def test_the_sum_of_a_schema_with_actions_is_what_it_was_when_a_cost_was_0_unless_given() -> None:
+    sum_then = "b59012061cb01f5aeb843e6ee1d388564c0a9536a82b175efe8946aaa47f7a00"  # by the code of that time
+
+    schema = Schema.from_yaml(_yaml(actions="[{name: x, label: X, set: {a: 1}}]"))
+    then = json.loads(schema.to_json())
+    then["actions"][0]["cost"] = 0.0
+    assert Schema.model_validate(then).hash == schema.hash == sum_then
+    then["actions"][0]["cost"] = 5.0
+    assert Schema.model_validate(then).hash != schema.hash
 
 
 def test_a_schema_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
