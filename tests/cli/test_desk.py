@@ -8,7 +8,6 @@ import threading
 import time
 from datetime import datetime, tzinfo
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ import pytest
 
 from churn.base.snapshot import RISK, ROWS
 from churn.data import demo
-from churn.model.store import FileStore
-from churn.score import outcomes
 from churn.model.store import FileStore
 from churn.score import outcomes
 
