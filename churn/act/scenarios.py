@@ -11,16 +11,16 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
-
-import sqlalchemy as sql
+from typing import TYPE_CHECKING, Any
 
 from churn import words
-from churn.base.records import SCENARIOS, Records
 from churn.data.schema import Schema
 from churn.errors import DataError, SchemaError
 from churn.understand.evidence import Evidence
 from churn.understand.what_if import ALWAYS, FROM_NOW_ON, Edited, Edits, Since, edit
+
+if TYPE_CHECKING:  # a page that keeps nothing does without the database's library
+    from churn.base.records import Records
 
 MOST = 20  # of one customer that are listed, the latest first
 _NAME = 80  # letters of a name at most
@@ -76,12 +76,10 @@ def keep(
         raise DataError("a scenario needs a name")
     if not edits:
         raise DataError("a scenario without a change would only repeat what is known; change something first")
+    from churn.act import _rows
+
     with records.begin() as connection:
-        taken = set(
-            connection.execute(
-                sql.select(SCENARIOS.c.name).where(_here(records), SCENARIOS.c.customer == customer, _alive())
-            ).scalars()
-        )
+        taken = _rows.names(connection, records.workspace, customer)
         numbered = (f"{wanted} ({number})" for number in range(2, len(taken) + 3))
         free = wanted if wanted not in taken else next(one for one in numbered if one not in taken)
         kept = Kept(
@@ -98,23 +96,24 @@ def keep(
             made=datetime.now(UTC),
         )
         row = {field: getattr(kept, field) for field in Kept.__slots__} | {"edits": json.dumps(edits, ensure_ascii=False)}
-        connection.execute(sql.insert(SCENARIOS).values(workspace=records.workspace, **row))
+        _rows.insert(connection, records.workspace, row)
     return kept
 
 
 def of_customer(records: Records, customer: str) -> tuple[Kept, ...]:
     """The scenarios of one customer, the latest first. Raises RecordsUnavailable."""
-    asked = sql.select(SCENARIOS).where(_here(records), SCENARIOS.c.customer == customer, _alive())
+    from churn.act import _rows
+
     with records.begin() as connection:
-        found = connection.execute(asked.order_by(SCENARIOS.c.made.desc(), SCENARIOS.c.token).limit(MOST)).all()
-    return tuple(_read(row) for row in found)
+        return tuple(_read(row) for row in _rows.of_customer(connection, records.workspace, customer, MOST))
 
 
 def find(records: Records, token: str) -> Kept | None:
     """The scenario behind a link; None where there is none, or it was deleted. Raises RecordsUnavailable."""
+    from churn.act import _rows
+
     with records.begin() as connection:
-        asked = sql.select(SCENARIOS).where(_here(records), SCENARIOS.c.token == token, _alive())
-        row = connection.execute(asked).one_or_none()
+        row = _rows.find(connection, records.workspace, token)
     return None if row is None else _read(row)
 
 
@@ -173,21 +172,14 @@ def kind_in_words(since: Since, schema: Schema) -> tuple[str, str]:
 # -- inside --------------------------------------------------------------------
 
 
-def _here(records: Records) -> sql.ColumnElement[bool]:
-    return SCENARIOS.c.workspace == records.workspace
-
-
-def _alive() -> sql.ColumnElement[bool]:
-    return SCENARIOS.c.deleted.is_(None)
-
-
 def _mark(records: Records, token: str, deleted: datetime | None) -> None:
+    from churn.act import _rows
+
     with records.begin() as connection:
-        chosen = sql.update(SCENARIOS).where(_here(records), SCENARIOS.c.token == token)
-        connection.execute(chosen.values(deleted=deleted))
+        _rows.mark(connection, records.workspace, token, deleted)
 
 
-def _read(row: sql.Row[Any]) -> Kept:
+def _read(row: Any) -> Kept:
     edits = tuple((str(name), value if isinstance(value, str) else float(value)) for name, value in json.loads(row.edits))
     made = row.made if row.made.tzinfo else row.made.replace(tzinfo=UTC)  # SQLite keeps no time zone
     since: Since = FROM_NOW_ON if row.since == FROM_NOW_ON else ALWAYS

@@ -22,6 +22,7 @@ from churn.data.schema import Feature, Schema
 from churn.model.risk_model import in_hundredths
 
 Direction = Literal["raises", "lowers", "neither"]
+_TOLD = 3  # reasons in the sentence under the title
 SHOWN = 8  # facts with a bar of their own; the rest is one step
 
 
@@ -129,12 +130,17 @@ class Account:
         side = words.say("above" if apart > 0 else "below")
         return words.say("risk title", who=who, risk=risk, points=words.points(abs(apart) / 100, signed=False), side=side)
 
-    def sentence(self, most: int = 3, *, markdown: bool = False) -> str:
+    @property
+    def told(self) -> tuple[Reason, ...]:
+        """The reasons that `sentence` tells: the largest three whose points print as anything."""
+        return tuple(reason for reason in self.reasons if reason.printed_points)[:_TOLD]
+
+    def sentence(self, most: int = _TOLD, *, markdown: bool = False) -> str:
         """`Most associated with it: only 1 month as a customer (+25 points), … and fibre internet (+7).`
 
         With `markdown`, facts are bold and data in them is escaped.
         """
-        told = [reason for reason in self.reasons if reason.printed_points][:most]
+        told = self.told[:most]
         if not told:
             return words.say("reasons none")
         parts = []

@@ -11,6 +11,7 @@ from pages.shared.data import Pair
 
 _LISTED = 20  # customers to choose from when none is open
 _MATCHES = 8
+_LONGEST = 100  # characters of a number, at most
 _SEARCH = "_search"
 
 
@@ -21,6 +22,7 @@ def search(pair: Pair) -> None:
         "Customer number",
         type="search",
         key=_SEARCH,
+        max_chars=_LONGEST,
         placeholder=f"Customer number, e.g. {example[0].key}" if example else "Customer number",
         label_visibility="collapsed",
         on_change=_look_up,
@@ -49,7 +51,7 @@ def matches(pair: Pair) -> None:
         return
     found = pair.snapshot.search(text, _MATCHES)
     if not found:
-        st.warning(f"No customer has a number with “{escape(text)}” in it. Check it, or choose from the list.")
+        st.warning(f"No customer has a number with “{escape(text[:_LONGEST])}” in it. Check it.")
         return
     with st.container(horizontal=True, vertical_alignment="center", key="_matches"):
         st.markdown("Which one?")
@@ -64,4 +66,4 @@ def listed(pair: Pair, chosen: Filter) -> None:
         "Customers with most revenue at risk" if order == state.REVENUE else "Customers with the highest risk", anchor=False
     )
     st.caption("Within the filters · click a number to open the customer" if chosen else "Click a number to open the customer")
-    widgets.customer_table(pair, chosen, order=order, rows=_LISTED, key="_listed")
+    widgets.customer_pages(pair, chosen, pair.totals(chosen).customers, order=order, rows=_LISTED, key="_listed")

@@ -29,6 +29,11 @@ def page(pair: Pair, chosen: Filter) -> None:
     left, right = st.columns([0.7, 0.3], gap="medium")
     with right:
         _find.search(pair)
+    if customer is None and not pair.totals(chosen).customers:
+        with left:
+            widgets.nobody(pair)
+        _find.matches(pair)
+        return
     if customer is None:
         with left:
             st.title("Search for a customer by number, or open one of the riskiest", anchor=False)
@@ -40,18 +45,32 @@ def page(pair: Pair, chosen: Filter) -> None:
     account = pair.account(customer)
     with left:
         st.title(escape(account.title(customer.key)), anchor=False)
-        st.markdown(f":gray[{account.sentence(markdown=True)} {_money(pair, customer)}]")
+        st.markdown(f":gray[{account.sentence(markdown=True)} {_money(pair, customer, account)}]")
+        _contact(pair, customer)
     _find.matches(pair)
     what_if(pair, customer)
 
 
-def _money(pair: Pair, customer: Customer) -> str:
-    """`$73.65 a month.` as markdown; nothing where the table has no money."""
+def _money(pair: Pair, customer: Customer, account: Account) -> str:
+    """`$73.65 a month.` as markdown; nothing where the table has no money or the reasons told say it already."""
     money = pair.schema.money
-    if money is None or customer.money is None:
+    if money is None or customer.money is None or money.column in {reason.feature for reason in account.told}:
         return ""
     each = "" if money.period == "once" else f" a {money.period}"
     return f"{escape(words.money(customer.money, pair.schema.currency))}{each}."
+
+
+def _contact(pair: Pair, customer: Customer) -> None:
+    """How to reach the customer, masked: `E. M•••• · +49 ••• ••12 34 · consent: Yes · looked after by Tom Braun`."""
+    found = pair.contact(customer)
+    if found is None:
+        return
+    parts = [found.name, found.phone, found.email]
+    parts += [f"consent: {found.consent}"] if found.consent else []
+    parts += [f"do not contact: {found.do_not_contact}"] if found.do_not_contact else []
+    parts += [f"looked after by {found.owner}"] if found.owner else []
+    if told := [escape(part) for part in parts if part]:
+        st.caption(f":material/contact_phone: {' · '.join(told)}", help="Contact data is masked here.")
 
 
 # -- one customer --------------------------------------------------------------

@@ -20,13 +20,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from streamlit import config, runtime
 
 from churn.base.contact import Contact, contact_of
 from churn.base.groups import BAND, Filter
-from churn.base.records import Records
 from churn.base.snapshot import BandTotal, Customer, Order, OutOfFold, Snapshot, Totals
 from churn.data.schema import Schema
 from churn.errors import BundleRejected, ChurnError, NotInStore, StoreUnavailable
@@ -41,6 +40,9 @@ from churn.understand.leanings import Leanings, leanings
 from churn.understand.movers import Movers, movers
 from churn.understand.new_customer import all_editable, describe, usual_customer
 from churn.understand.what_if import ALWAYS, FROM_NOW_ON, Edited, Since, edit
+
+if TYPE_CHECKING:
+    from churn.base.records import Records
 
 HOME = Path(__file__).resolve().parents[2]
 _MOST_ANSWERS = 256
@@ -275,7 +277,6 @@ class Desk:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.visitor = _visitor(settings)
-        self.records = Records(settings)  # opened, and made, when somebody keeps something
         self.pair: Pair | None = None
         self.failure: Failure | None = None
         self.unscored: Pointer | None = None  # a champion with which no customers have been scored yet
@@ -284,6 +285,13 @@ class Desk:
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
+
+    @cached_property
+    def records(self) -> Records:
+        """What people make; opened, and made, when somebody keeps something."""
+        from churn.base.records import Records
+
+        return Records(self.settings)
 
     @property
     def registry(self) -> Registry:

@@ -22,7 +22,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from churn import words
 from churn.base.groups import BAND, Filter
 from churn.base.snapshot import Customer, Order
-from churn.charts.theme import Chart
+from churn.charts.theme import Chart, width
 from churn.errors import ChurnError
 from churn.understand.cohorts import dimensions
 from churn.words import escape_markdown as escape
@@ -33,6 +33,7 @@ HERE = Path(__file__).parent
 OVERVIEW, COHORTS, CUSTOMER = "pages/understand/overview.py", "pages/understand/cohorts.py", "pages/act/customer.py"
 EXPLAIN = "pages/understand/explain.py"
 _MOST_PILLS = 12
+_KEY, _BESIDE_KEY = 160, 54  # px for the number of a customer in a table, at most; what stands beside it in its cell
 _ANYTHING = {"yes", "no", "not known", "other", "any value"}  # labels that say nothing without their column
 
 _log = logging.getLogger("churn.app")
@@ -405,14 +406,20 @@ def customer_table(pair: Pair, chosen: Filter, *, order: Order, rows: int, key: 
     columns: dict[str, list[Any]] = {"Customer": [f":material/person_search: {customer.key}" for customer in listed]}
     columns["Risk"] = [min(max(words.whole_percent(customer.risk), 1), 99) for customer in listed]  # nothing is certain
     config: dict[str, Any] = {
-        "Customer": st.column_config.ButtonColumn(type="tertiary", alignment="left", on_click=clicked, key=click),
-        "Risk": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d%%", color="#DF8548", width="small"),
+        "Customer": st.column_config.ButtonColumn(
+            type="tertiary",
+            alignment="left",
+            on_click=clicked,
+            key=click,
+            width=round(min(max((width(customer.key) for customer in listed), default=0.0) + _BESIDE_KEY, _KEY)),
+        ),
+        "Risk": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d%%", color="#DF8548", width=84),
     }
     if schema.money:
         money = f"{schema.currency.replace('%', '%%')}%,.2f"
         label = {"month": "Monthly", "quarter": "Quarterly", "year": "Yearly", "once": "Revenue"}[schema.money.period]
+        columns["At risk"] = [customer.revenue_at_risk for customer in listed]  # before the other: a phone shows three columns
         columns[label] = [customer.money for customer in listed]
-        columns["At risk"] = [customer.revenue_at_risk for customer in listed]
         config |= {name: st.column_config.NumberColumn(format=money, width="small") for name in (label, "At risk")}
     columns["Most raised by"] = [_raised(customer, pair) for customer in listed]
     by = "revenue at risk" if order == "revenue" and schema.money else "risk"
@@ -430,6 +437,18 @@ def customer_table(pair: Pair, chosen: Filter, *, order: Order, rows: int, key: 
     )
     if st.session_state.pop(opened, False):
         go(CUSTOMER)
+
+
+def customer_pages(pair: Pair, chosen: Filter, customers: int, *, order: Order, rows: int, key: str) -> None:
+    """All `customers` of a filter, `rows` of them at a time, as far as the pages go."""
+    pages = -(-customers // rows)
+    turned = f"{key} {hash(chosen)}"
+    at = min(int(st.session_state.get(turned, 1)), max(pages, 1))
+    customer_table(pair, chosen, order=order, rows=rows, key=key, offset=(at - 1) * rows)
+    if pages > 1:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.pagination(pages, key=turned, max_visible_pages=5)
+            st.caption(f"{words.count((at - 1) * rows + 1)}–{words.count(min(at * rows, customers))} of {words.count(customers)}")
 
 
 def _raised(customer: Customer, pair: Pair) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import uuid
 from collections.abc import Callable, Sequence
@@ -45,7 +46,10 @@ _NONE, _ONLY = "", "Rows only"
 _RISK, _REVENUE, _LEAVERS, _CUSTOMERS = "Risk", "Revenue at risk", "Expected leavers", "Customers"
 _BARS = 6
 _LISTED = 10  # customers of a group on one page
-_NAME = 500  # px for the name of a group in a table, at most
+_NAME = 240  # px for the name of a group in a table, at most: on a phone its risk still stands beside it
+_WIDE, _REASON = 1049, 160  # px for all columns on a screen of 1440; for the reason of a group, at least
+_BESIDE = 18  # px a table needs beside the text of a cell
+_ROW, _LINE, _BROKEN = 35, 18, 61  # px: a row with one line, every further line, and the lowest row that Streamlit breaks text in
 
 
 _Columns = dict[str, tuple[list[Any], Any]]  # name → cells and how they look
@@ -77,7 +81,7 @@ def page(pair: Pair, chosen: Filter) -> None:
         st.title(escape(_title(pair, table)), anchor=False)
         st.markdown(f":gray[{_next(pair, table)}]")
     if table.customers < pair.snapshot.small_group:
-        _customers(pair, chosen, "_few")
+        widgets.customer_pages(pair, chosen, table.customers, order=state.REVENUE, rows=_LISTED, key="_few")
         return
     group = _group(pair, chosen)
     left, right = st.columns([0.585, 0.415], gap="medium")
@@ -89,7 +93,7 @@ def page(pair: Pair, chosen: Filter) -> None:
         _look_into(pair, group)
     _all_groups(pair, table, group)
     _stand_out(pair, chosen, group)
-    if group is None:  # else the panel of the group says it of the group
+    if group is None or pair.before is None:  # else the panel of the group says it of the group
         since_the_last_scoring(pair, chosen, "These customers" if chosen else "All customers")
 
 
@@ -285,7 +289,9 @@ def _look_into(pair: Pair, group: _Chosen) -> None:
         left, right = st.columns([0.585, 0.415], gap="medium") if compared else (st.container(), st.container())
         with left:
             st.caption(_summary(pair, segment))
-            _customers(pair, group.filter, "_group_customers", segment.customers)
+            widgets.customer_pages(
+                pair, group.filter, segment.customers, order=state.REVENUE, rows=_LISTED, key="_group_customers"
+            )
         if compared:
             with right:
                 since_the_last_scoring(pair, group.filter, "This group")
@@ -309,19 +315,6 @@ def _summary(pair: Pair, segment: Segment) -> str:
     if segment.revenue_at_risk is not None:
         parts.append(f"{escape(words.money(segment.revenue_at_risk, pair.schema.currency, cents=False))} at risk")
     return " · ".join(parts)
-
-
-def _customers(pair: Pair, chosen: Filter, key: str, customers: int = _LISTED) -> None:
-    """The customers of a filter, a page of them at a time."""
-    pages = -(-customers // _LISTED)
-    turned = f"{key} {hash(chosen)}"
-    at = min(int(st.session_state.get(turned, 1)), pages)
-    widgets.customer_table(pair, chosen, order=state.REVENUE, rows=_LISTED, key=key, offset=(at - 1) * _LISTED)
-    if pages > 1:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.pagination(pages, key=turned, max_visible_pages=5)
-            shown = f"{words.count((at - 1) * _LISTED + 1)}–{words.count(min(at * _LISTED, customers))}"
-            st.caption(f"{shown} of {words.count(customers)}")
 
 
 # -- tiles and bars ------------------------------------------------------------------
@@ -506,18 +499,21 @@ def _columns_of(pair: Pair, table: CohortTable, order: Sequence[Cohort]) -> _Col
             found["Foreseen"] = (cells, _number("%.0f%%", 74, unseen))
     found |= _at_stake_columns(pair, [None if one.small else one.segment for one in order])
     average = f"Risk as a multiple of the average, {words.average(table.average_risk)}."
-    found["× average"] = (told(lambda one: one.against_average), _number("%.1f×", 78, average))
+    found["× average"] = (told(lambda one: one.against_average), _number("%.1f×", 74, average))
     if any(one.lead for one in order):
         besides = "The reason that most often stands first, besides the columns of the table, and for how many customers it does."
         reasons = told(lambda one: lead_words(one.lead, pair.leanings) if one.lead else None)
-        found["Top reason"] = (reasons, st.column_config.TextColumn(help=besides))
+        taken = _room([_name(pair, one, brief=True) for one in segments if not one.small], _NAME)
+        taken += sum(form["width"] for _, form in found.values())
+        room = _room(reasons, max(_WIDE - taken, _REASON))
+        found["Top reason"] = (reasons, st.column_config.TextColumn(help=besides, width=room))
     return found
 
 
 def _at_stake_columns(pair: Pair, segments: Sequence[Segment | None]) -> _Columns:
     """Expected leavers, revenue at risk where there is money, and half the width of the range of the one that counts."""
     found: _Columns = {
-        "Leavers": ([one.expected_leavers if one else None for one in segments], _number("%,.0f", 68, "Expected leavers."))
+        "Leavers": ([one.expected_leavers if one else None for one in segments], _number("%,.0f", 64, "Expected leavers."))
     }
     ranges = [one.leavers_interval if one else None for one in segments]
     form = "%,.0f"
@@ -547,26 +543,49 @@ def _grid(
     group: _Chosen | None,
     alt: str,
 ) -> None:
-    """A table of groups; a row's box looks into the group, and shows which one that is."""
+    """A table of groups; a row's box looks into the group, and shows which one that is.
+
+    Nobody tells how wide the screen is: the figures that count stand first, and what is long is broken into lines.
+    """
     marked = [row for row, one in enumerate(segments) if group and (one.columns, one.labels) == (group.columns, group.labels)]
     st.session_state[key] = {"selection": {"rows": marked, "columns": [], "cells": []}}
     few = [f"{name} (too few)" if one.small else name for name, one in zip(names, segments, strict=True)]
-    room = round(min(max(theme.width(name) for name in few) * 1.02 + 22, _NAME))
+    large = [name for name, one in zip(names, segments, strict=True) if not one.small]  # the others need no room of their own
+    first = [name for name in ("Risk", "At risk", "Leavers") if name in columns][:2]
+    shown: _Columns = {
+        "Group": (few, st.column_config.TextColumn(width=_room(large or few, _NAME))),
+        **{name: columns[name] for name in first},
+        **{name: column for name, column in columns.items() if name not in first},
+    }
+    lines = max(_lines(cells, form) for cells, form in ((large, shown["Group"][1]), *columns.values()))
+    row = _ROW if lines == 1 else max(_BROKEN, _ROW + _LINE * (lines - 1))
     st.dataframe(
-        pyarrow.table({"Group": few, **{name: cells for name, (cells, _) in columns.items()}}),
-        column_config={"Group": st.column_config.TextColumn(width=room), **{name: form for name, (_, form) in columns.items()}},
+        pyarrow.table({name: cells for name, (cells, _) in shown.items()}),
+        column_config={name: form for name, (_, form) in shown.items()},
         hide_index=True,
         on_select=lambda: chose(key),
         selection_mode="single-row",
         key=key,
-        height="content" if len(segments) <= 12 else 460,
+        height="content" if len(segments) <= 12 else min(_ROW + round(12.15 * row), 640),  # the next row is seen to go on
+        row_height=row,
         placeholder=words.NOTHING,
         alt=alt,
     )
 
 
+def _room(texts: Sequence[str | None], most: int) -> int:
+    """Pixels of a column that shows these texts in one line, or in as many as `most` pixels make of them."""
+    return math.ceil(min(max((theme.width(text or "") for text in texts), default=0.0) * 1.02 + _BESIDE, most))
+
+
+def _lines(cells: Sequence[Any], form: Any) -> int:
+    """Into how many lines the longest text of a column is broken."""
+    texts = {cell for cell in cells if isinstance(cell, str)} if isinstance(form["width"], int) else set()
+    return max((len(theme.wrap(text, (form["width"] - _BESIDE) / 1.02)) for text in texts), default=1)
+
+
 def _risk_column() -> Any:
-    return st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d%%", color="#DF8548", width=92)
+    return st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d%%", color="#DF8548", width=80)
 
 
 def _percent(risk: float) -> int:
@@ -641,7 +660,7 @@ def _stand_out(pair: Pair, chosen: Filter, group: _Chosen | None) -> None:
         "Risk": ([_percent(one.average_risk) for one in segments], _risk_column()),
         "Checked": ([one.checked_risk * 100 for one in found.segments], _number("%.0f%%", 74, checked)),
         "Likely": (ranges, st.column_config.TextColumn(alignment="right", width=105, help=likely)),
-        "× average": ([one.against_average for one in found.segments], _number("%.1f×", 78, average)),
+        "× average": ([one.against_average for one in found.segments], _number("%.1f×", 74, average)),
         **{name: column for name, column in _at_stake_columns(pair, segments).items() if name != "Likely within"},
     }
 

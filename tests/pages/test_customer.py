@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from churn import words
 from churn.act.scenarios import Kept, delete, keep, of_customer
+from churn.base.contact import Contact
 from churn.base.expected_value import Assumptions
 from churn.base.records import FILE, Records
 from churn.data.schema import Schema
@@ -23,6 +24,7 @@ from churn.model.store import open_store
 from churn.settings import Settings
 from churn.understand.actions import rank_actions
 from churn.understand.evidence import Evidence
+from pages.shared import data
 
 from .browsing import settled
 from .page_bases import BASES, DOCUMENT, customers, publish_model, publish_scoring, raw_names, small_model
@@ -87,6 +89,28 @@ def test_search_names_what_comes_near(workspace: Path, run_page: Run) -> None:
     assert [button.key for button in near] == [f"_match C*000{i}_" for i in range(8)]
     near[2].click().run()
     assert app.session_state["_customer"] == "C*0002_"
+
+
+def test_contact_data_is_masked(workspace: Path, run_page: Run) -> None:
+    app = run_page(workspace, PAGE, session={"_customer": KEY})
+    masked = Contact("E. M••••", "+49 ••• ••12 34", None, consent="Yes", owner="Tom *Braun*")
+    pair = data.desk().pair
+    assert "looked after by" not in said(app)  # this table has none
+    pair.contact = lambda customer: masked if customer.key == KEY else None
+    app.run()
+    assert "E. M•••• · +49 ••• ••12 34 · consent: Yes · looked after by Tom *Braun*" in said(app)
+
+
+def test_the_list_is_paged(workspace: Path, run_page: Run) -> None:
+    assert "1–20 of 600" in said(run_page(workspace, PAGE))
+    some = customers(600, seed=1).filter(pl.col("contract") == "Monthly").height
+    assert f"1–20 of {some}" in said(run_page(workspace, PAGE, contract=["Monthly"]))
+
+
+def test_nobody_to_choose_from(workspace: Path, run_page: Run) -> None:
+    app = run_page(workspace, PAGE, internet=["No"], **{"online-security": ["Yes"]})
+    assert [title.value for title in app.title] == ["No customer matches these filters"]
+    assert not app.dataframe
 
 
 def test_search_finds_nobody(workspace: Path, run_page: Run) -> None:
