@@ -6,6 +6,7 @@ One root, a handful of children named for the event. A message states the subjec
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 
@@ -81,3 +82,14 @@ class PromotionRefused(ChurnError):
 
 class WorkspaceMixed(ChurnError):
     """Simulated and real data would meet; nothing was done."""
+
+
+def in_words(error: Exception) -> str:
+    """What is wrong with a file that cannot be understood, where Python's own words are those of a programmer."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"it is no JSON from line {error.lineno} on"
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start + 1} is no text in UTF-8"
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing"
+    return str(error)

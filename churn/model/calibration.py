@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from churn.errors import BundleRejected, TrainingError
+from churn.errors import BundleRejected, TrainingError, in_words
 
 Floats = npt.NDArray[np.float64]
 Kind = Literal["identity", "logistic", "beta"]
@@ -90,7 +90,7 @@ class Calibrator:
             kind = document["kind"]
             a, b, c = (float(document[name]) for name in "abc")
         except (ValueError, KeyError, TypeError) as error:
-            raise BundleRejected(f"the calibrator cannot be read: {type(error).__name__}: {error}") from error
+            raise BundleRejected(f"the calibrator cannot be read: {in_words(error)}") from error
         if kind not in KINDS:
             raise BundleRejected(f"calibrator {kind!r} is not known; it must be one of {', '.join(KINDS)}")
         if not (np.isfinite([a, b, c]).all() and a >= 0 and b >= 0):

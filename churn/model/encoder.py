@@ -19,7 +19,7 @@ import numpy.typing as npt
 import polars as pl
 
 from churn.data.schema import Schema
-from churn.errors import BundleRejected, DataError
+from churn.errors import BundleRejected, DataError, in_words
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[Any]  # unsigned integers, 8, 16 or 32 bits
@@ -298,7 +298,7 @@ class Encoder:
         try:
             features = tuple(_read(entry) for entry in json.loads(text)["features"])
         except (ValueError, KeyError, TypeError) as error:
-            raise BundleRejected(f"the encoder cannot be read: {type(error).__name__}: {error}") from error
+            raise BundleRejected(f"the encoder cannot be read: {in_words(error)}") from error
         return cls(features)
 
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from churn.errors import BundleRejected
+from churn.errors import BundleRejected, in_words
 from churn.model.store import disk
 
 FORMAT = 2
@@ -47,6 +48,10 @@ def seal(
     schema_hash: `Schema.hash` of the schema it was made with.
     created: aware moment; now unless given.
     facts: whatever else the kind needs (JSON values); a scoring has `model`, `as_of` and `rows`.
+
+    Raises
+    ------
+    BundleRejected: a figure is infinite or NaN, which JSON does not know. StoreUnavailable: the disk refuses.
     """
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     document = {
@@ -59,6 +64,8 @@ def seal(
         **facts,
         "files": {name: _facts_of(folder / name) for name in names if name != NAME},
     }
+    if (place := next(_not_finite(document), None)) is not None:
+        raise BundleRejected(f"a {kind} cannot be written: its figure {place} is no number that can be shown")
     with disk(folder / NAME, "written"):
         (folder / NAME).write_bytes(dump(document))
     return parse(dump(document), str(folder / NAME))
@@ -100,7 +107,7 @@ def parse(data: bytes, where: str, kind: Kind | None = None) -> dict[str, Any]:
     try:
         document = json.loads(data)
     except ValueError as error:  # no UTF-8 or no JSON
-        raise BundleRejected(f"{where} is damaged: {error}") from error
+        raise BundleRejected(f"{where} is damaged: {in_words(error)}") from error
     if not isinstance(document, dict):
         raise BundleRejected(f"{where} is damaged: a manifest is a table of names and values")
     form = document.get("format")
@@ -128,6 +135,15 @@ def parse(data: bytes, where: str, kind: Kind | None = None) -> dict[str, Any]:
     if kind is not None and document["kind"] != kind:
         raise BundleRejected(f"{where} belongs to a {document['kind']}, not to a {kind}")
     return document
+
+
+def _not_finite(value: Any, place: str = "") -> Iterator[str]:
+    """The places of numbers that are infinite or NaN: `sums.interval.0`."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield place
+    elif isinstance(value, Mapping | list | tuple):
+        for name, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _not_finite(inner, f"{place}.{name}" if place else str(name))
 
 
 def _program() -> str:

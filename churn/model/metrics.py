@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from churn.errors import BundleRejected
+from churn.errors import BundleRejected, in_words
 
 MEASURES = ("roc_auc", "pr_auc", "log_loss", "brier", "ece", "top_decile_lift")
 TINY = float(np.finfo(np.float64).eps)  # as near to 0 and 1 as a probability may be, as in scikit-learn's log_loss
@@ -103,7 +103,7 @@ def stored(metrics: Mapping[str, Any], where: str) -> Metrics | None:
     try:
         return Metrics.from_dict(document)
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleRejected(f"the metrics under {where!r} cannot be understood: {error!r}") from error
+        raise BundleRejected(f"the metrics under {where!r} cannot be understood: {in_words(error)}") from error
 
 
 def log_loss(y: np.ndarray, p: np.ndarray) -> float:

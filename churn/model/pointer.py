@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from churn.errors import StoreUnavailable
+from churn.errors import StoreUnavailable, in_words
 
 FORMAT = 1
 ROLLBACK = "rollback"
@@ -59,7 +59,7 @@ def document(data: bytes, where: str) -> dict[str, Any]:
     try:
         document = json.loads(data)
     except ValueError as error:
-        raise StoreUnavailable(f"{where} is damaged ({error}); restore it from a backup") from error
+        raise StoreUnavailable(f"{where} is damaged ({in_words(error)}); restore it from a backup") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         found = document.get("format") if isinstance(document, dict) else type(document).__name__
         raise StoreUnavailable(f"{where}: format {found!r} is not known; this version reads format {FORMAT}")
@@ -81,7 +81,7 @@ def read(data: bytes, etag: str, where: str) -> Pointer:
         if last != history[-1]:
             raise ValueError("the current pair is not the last of the history")
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise StoreUnavailable(f"{where} is damaged ({error!r}); restore it from a backup") from error
+        raise StoreUnavailable(f"{where} is damaged ({in_words(error)}); restore it from a backup") from error
     return Pointer(last.model, last.scoring, last.since, last.by, last.reason, last.action, etag, history)
 
 

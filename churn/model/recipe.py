@@ -9,7 +9,7 @@ from typing import Any, Literal
 import polars as pl
 
 from churn.data.schema import Feature, Schema
-from churn.errors import BundleRejected, DataError
+from churn.errors import BundleRejected, DataError, in_words
 from churn.model.encoder import column_of
 from churn.model.risk_model import Floats
 
@@ -65,7 +65,7 @@ class Recipe:
                 sampling_error=float(document["sampling_error"]),
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise BundleRejected(f"it is no recipe for an estimator: {type(error).__name__}: {error}") from error
+            raise BundleRejected(f"it is no recipe for an estimator: {in_words(error)}") from error
         for name in recipe.columns:
             if name not in schema:
                 raise BundleRejected(f"the estimator takes column {name!r}, which is no feature of schema {schema.name!r}")

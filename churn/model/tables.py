@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from churn.errors import BundleRejected, TrainingError
+from churn.errors import BundleRejected, TrainingError, in_words
 from churn.model._games import Game, compile_games
 from churn.model._layout import Layout, group_games, lay_out
 from churn.model.encoder import Codes, Encoded, Encoder, Floats
@@ -248,7 +248,7 @@ class Tables:
         try:
             return _read(arrays)
         except (KeyError, IndexError, ValueError, TypeError) as error:
-            raise BundleRejected(f"the scoring tables cannot be read: {type(error).__name__}: {error}") from error
+            raise BundleRejected(f"the scoring tables cannot be read: {in_words(error)}") from error
 
 
 def _read(arrays: Mapping[str, npt.NDArray[Any]]) -> Tables:
