@@ -191,14 +191,15 @@ def import_(
         print_json(asdict(report))
     else:
         known = "Recorded" if report.new else "Already recorded"
-        out.print(f"{known}: {report.accepted:,} outcomes, {report.left:,} of them left.")
+        out.print(f"{known}: {words.counted(report.accepted, 'outcome')}, {report.left:,} of them left.")
         if report.unknown_keys:
-            out.print(escape(f"{report.unknown_keys:,} were never scored here, such as {', '.join(report.examples[:_NAMED])}."))
+            named = ", ".join(report.examples[:_NAMED])
+            out.print(escape(f"Never scored here: {customers(report.unknown_keys)}, such as {named}."))
         for problem in report.damaged:
             out.print(escape(f"Not looked at for who was scored here: {problem}."), style="yellow")
         for refusal in report.refused[:_SHOWN]:
             out.print(escape(f"Not taken: {refusal}"))
         if len(report.refused) > _SHOWN:
-            out.print(f"… and {len(report.refused) - _SHOWN:,} more rows were not taken.")
+            out.print(f"… nor {words.counted(len(report.refused) - _SHOWN, 'more row')}.")
     if report.refused or report.damaged:
         raise typer.Exit(1)

@@ -110,7 +110,11 @@ def message(found: list[Violation] | tuple[Violation, ...]) -> str:
         alike.setdefault((violation.column, rule), []).append(violation)
     told = [replace(same[0], count=sum(violation.count for violation in same)) for same in alike.values()]
     more = len(told) - _SHOWN
-    return "; ".join(str(one) for one in told[:_SHOWN]) + (f"; and {more:,} more columns or rules" if more > 0 else "")
+    return "; ".join(str(one) for one in told[:_SHOWN]) + (_more(more) if more > 0 else "")
+
+
+def _more(number: int) -> str:
+    return "; and one more column or rule" if number == 1 else f"; and {number:,} more columns or rules"
 
 
 def _way_out(found: list[Violation]) -> str:

@@ -14,6 +14,7 @@ import polars as pl
 
 from churn.data.schema import Schema
 from churn.errors import TrainingError
+from churn.words import counted
 
 LEFT = "__left__"
 _OPEN = "__open__"
@@ -57,20 +58,26 @@ def labelled(table: pl.DataFrame, schema: Schema, *, as_of: date | None = None) 
     notes = []
     known = table.filter(pl.col(LEFT).is_not_null())
     if known.height < table.height:
-        notes.append(f"{table.height - known.height:,} rows without an outcome were left out.")
+        unknown = table.height - known.height
+        notes.append(f"{counted(unknown, 'row')} without an outcome {_was(unknown)} left out.")
     if schema.snapshot is not None:
         column, horizon = schema.snapshot.column, timedelta(days=schema.snapshot.horizon_days)
-        unknown = table.group_by(column).agg((pl.col(LEFT).is_null().any() & (pl.col(LEFT) == 0).sum().eq(0)).alias(_OPEN))
-        still_open = unknown.filter(pl.col(_OPEN))[column].to_list()
+        by_day = table.group_by(column).agg((pl.col(LEFT).is_null().any() & (pl.col(LEFT) == 0).sum().eq(0)).alias(_OPEN))
+        still_open = by_day.filter(pl.col(_OPEN))[column].to_list()
         if as_of is not None:
             still_open += [day for day in known[column].unique().to_list() if day is not None and day + horizon > as_of]
         early = known.filter(pl.col(column).is_in(list(set(still_open))))
         if early.height:
             known = known.filter(~pl.col(column).is_in(list(set(still_open))))
-            notes.append(f"{early.height:,} rows of snapshots whose horizon is not over were left out.")
+            rows = counted(early.height, "row")
+            notes.append(f"{rows} of snapshots whose horizon is not over {_was(early.height)} left out.")
     check_enough(known, schema)
     _check_levels(schema)
     return known, tuple(notes)
+
+
+def _was(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def _check_levels(schema: Schema) -> None:

@@ -176,7 +176,8 @@ def _judge(rows: pl.DataFrame, risk: np.ndarray, schema: Schema, settings: Setti
     y = rows[LEFT].to_numpy().astype(np.float64)
     if min(y.sum(), len(y) - y.sum()) < _LEAST_JUDGED:
         notes.append(
-            f"The holdout has {len(y):,} rows, of which {int(y.sum()):,} left: too few to judge by, so no gate can pass."
+            f"The holdout has {words.counted(len(y), 'row')}, of which {int(y.sum()):,} left: "
+            "too few to judge by, so no gate can pass."
         )
         return None
     keys = rows[schema.key]

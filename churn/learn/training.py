@@ -33,6 +33,7 @@ from churn.model.estimator import EstimatorModel
 from churn.model.metrics import Metrics
 from churn.model.scoring import ScoringModel
 from churn.settings import Settings
+from churn.words import counted
 
 REFERENCE_ROWS = 5_000
 SPLITS = 5
@@ -295,7 +296,8 @@ def _on_holdout(holdout: pl.DataFrame, risk: np.ndarray, schema: Schema, run: Ru
     rarest = int(min(y.sum(), len(y) - y.sum()))
     if rarest < _LEAST_IN_HOLDOUT:
         run.notes.append(
-            f"The holdout has {len(y):,} rows, of which {int(y.sum()):,} left: too few to judge by, so no gate can pass."
+            f"The holdout has {counted(len(y), 'row')}, of which {int(y.sum()):,} left: "
+            "too few to judge by, so no gate can pass."
         )
         return None
     keys = holdout[schema.key]

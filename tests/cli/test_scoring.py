@@ -126,7 +126,7 @@ def test_outcomes_name_what_is_not_taken_and_take_the_rest(trained: Desk) -> Non
     assert ran.code == 1
     assert ran.out.splitlines() == [
         "Recorded: 2 outcomes, 1 of them left.",
-        "1 were never scored here, such as Z9.",
+        "Never scored here: 1 customer, such as Z9.",
         "Not taken: row 2: column 'left' must be 'Yes' or 'No'; it has 'perhaps'",
         f"Not taken: row 4: column 'known_at' must not lie in the future (today is {_today()}); it has '2099-01-01'",
     ]

@@ -81,6 +81,12 @@ def test_open_horizons_are_left_out(make_table: MakeTable) -> None:
     assert labelled(table, schema)[0].height == 600
 
 
+def test_a_single_row_left_out_is_told_as_one(make_table: MakeTable) -> None:
+    table, schema = make_table(400)
+    unknown = pl.when(pl.int_range(pl.len()) == 7).then(None).otherwise(pl.col("__left__")).alias("__left__")
+    assert labelled(table.with_columns(unknown), schema)[1] == ("1 row without an outcome was left out.",)
+
+
 @pytest.mark.parametrize(
     ("rows", "left", "words"),
     [
