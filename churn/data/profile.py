@@ -166,11 +166,16 @@ def _numeric(name: str, series: pl.Series, text: pl.Series, spellings: list[str]
         return replace(column, kind="constant", evidence=f"every row has {filled[0]!r}")
     whole = bool((known == known.round()).all())
     if whole and distinct == len(known) >= _LEAST_UNIQUE:
-        low, high = float(known.min()), float(known.max())  # type: ignore[arg-type]
-        if high - low + 1 == len(known):
+        first, last = float(known.min()), float(known.max())  # type: ignore[arg-type]
+        if last - first + 1 == len(known):
             return replace(
-                column, kind="identifier", evidence=f"counts the rows: every whole number from {low:g} to {high:g} once"
+                column, kind="identifier", evidence=f"counts the rows: every whole number from {first:g} to {last:g} once"
             )
+    if values.too_alike(known):
+        kind: Kind = "identifier" if whole and distinct >= NEARLY_UNIQUE * len(known) else "constant"
+        low, high = (values.shown(float(end)) for end in (known.min(), known.max()))  # type: ignore[arg-type]
+        evidence = f"its values, from {low} to {high}, differ by too little for their size to be calculated with"
+        return replace(column, kind=kind, evidence=evidence)
     if whole and _IDENTIFIER.search(words) and distinct >= 0.5 * len(known) and distinct > MOST_LEVELS:
         return replace(column, kind="identifier", evidence=f"its name, and {distinct:,} different values in {len(known):,} rows")
     flag = set(known.unique().to_list()) == {0.0, 1.0} and len(filled) == 2

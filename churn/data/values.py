@@ -18,6 +18,7 @@ YES = frozenset({"yes", "y", "true", "t", "1"})
 NO = frozenset({"no", "n", "false", "f", "0"})
 LARGEST = 2.0**53  # from this size on a float64 skips whole numbers, so that no sum and no comparison can be relied on
 
+_ALIKE = 1e-9  # spread as a share of size: a float64 has 16 digits, and what follows from 7 of them is still a good result
 _TIME_OF_DAY = r"[T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?\s*(Z|UTC|[+-]\d{2}:?\d{2})?$"
 _DATE_FORMATS = (
     "%Y-%m-%d",
@@ -147,6 +148,12 @@ def too_large(text: str) -> bool:
     return _is_plain_number(text) and abs(float(text)) >= LARGEST
 
 
+def too_alike(numbers: pl.Series) -> bool:
+    """Whether numbers (Float64) differ by so little for their size that what tells them apart is lost in calculating."""
+    size, spread = numbers.abs().max(), numbers.std(ddof=0)
+    return isinstance(size, float) and isinstance(spread, float) and 0 < spread <= _ALIKE * size
+
+
 def _is_plain_number(text: str) -> bool:
     try:
         return abs(float(text)) < float("inf")
@@ -160,7 +167,7 @@ def shown(number: float) -> str:
     >>> shown(250898.09), shown(3.0)
     ('250898.09', '3')
     """
-    return f"{number:.0f}" if number == int(number) and abs(number) < 1e15 else f"{number:.12g}"
+    return f"{number:.0f}" if number == int(number) and abs(number) < LARGEST else f"{number:.15g}"
 
 
 def levels(series: pl.Series, known: Iterable[str], missing: Collection[str] = ()) -> pl.Series:

@@ -19,6 +19,7 @@ import polars as pl
 
 from churn.data.holdout import CUSTOMER, in_holdout, key_hash
 from churn.data.schema import Schema
+from churn.data.values import shown, too_alike
 from churn.errors import TrainingError
 from churn.learn._run import Run, Steps, predictions
 from churn.learn.candidates import BLEND, CANDIDATES, KEYS, Candidate
@@ -113,8 +114,8 @@ def train(
 
     Raises
     ------
-    TrainingError: too few rows or rows of a class; no such candidate, or none that compiles; a compiled model that differs
-        from the trained one.
+    TrainingError: too few rows or rows of a class; a number whose values differ by too little for its size; no such candidate,
+        or none that compiles; a compiled model that differs from the trained one.
     """
     chosen, blend = _chosen(candidates, save_winner)
     rows, notes = labelled(table, schema, as_of=as_of)
@@ -269,6 +270,12 @@ def _chosen(keys: Sequence[str] | None, any_kind: bool) -> tuple[tuple[Candidate
 def _column_notes(table: pl.DataFrame, schema: Schema) -> Iterator[str]:
     for feature in schema.features:
         values = table[feature.name].drop_nulls()
+        if feature.is_number and too_alike(values):
+            low, high = (shown(float(end)) for end in (values.min(), values.max()))  # type: ignore[arg-type]
+            raise TrainingError(
+                f"column {feature.name!r}: its values, from {low} to {high}, differ by too little for their size "
+                "to be calculated with; leave it out of the schema"
+            )
         if values.is_empty():
             yield f"Column {feature.name!r} has no value in the rows trained on; it does not count."
         elif values.n_unique() == 1 and values.len() == table.height:
@@ -296,8 +303,7 @@ def _on_holdout(holdout: pl.DataFrame, risk: np.ndarray, schema: Schema, run: Ru
     rarest = int(min(y.sum(), len(y) - y.sum()))
     if rarest < _LEAST_IN_HOLDOUT:
         run.notes.append(
-            f"The holdout has {counted(len(y), 'row')}, of which {int(y.sum()):,} left: "
-            "too few to judge by, so no gate can pass."
+            f"The holdout has {counted(len(y), 'row')}, of which {int(y.sum()):,} left: too few to judge by, so no gate can pass."
         )
         return None
     keys = holdout[schema.key]

@@ -104,6 +104,16 @@ def test_whole_numbers_too_large_to_calculate_with_are_identifiers(kind: pl.Data
     assert profile(pl.Series("big", [2**63 - 1, 2**62] * 50)).kind == "category"
 
 
+def test_numbers_that_differ_too_little_for_their_size_are_left_out() -> None:
+    near = profile(_column([9007199254740991 - 3 * i for i in range(ROWS)]))
+    assert near.kind == "identifier"
+    assert near.evidence == (
+        "its values, from 9007199254740694 to 9007199254740991, differ by too little for their size to be calculated with"
+    )
+    assert profile(_column([1e12 + i % 7 for i in range(ROWS)])).kind == "constant"
+    assert profile(_column([1.7e12 + 1e7 * (i % 77) for i in range(ROWS)])).kind == "number"  # milliseconds of days
+
+
 def test_a_single_number_too_large_is_odd_among_others() -> None:
     column = profile(_column([*(f"{i / 7:.2f}" for i in range(ROWS)), "1e308"]))
     assert (column.kind, column.odd) == ("number", (ROWS,))

@@ -86,6 +86,23 @@ def test_numbers_too_large_to_calculate_with_are_bad(cell: str) -> None:
     assert values.numbers(_text(cells), [cell]).bad == ()  # unless that is how the column spells missing
 
 
+@pytest.mark.parametrize(
+    ("numbers", "alike"),
+    [
+        ([1e12, 1e12 + 3], True),
+        ([1e12, 2e12], False),
+        ([1e12, 1e12 + 3, -1e12], False),
+        ([1.0, 1.000001], False),
+        ([5.0, 5.0], False),  # the same is not nearly the same
+        ([0.0, 0.0], False),
+        ([5.0], False),
+        ([], False),
+    ],
+)
+def test_numbers_too_alike_for_their_size(numbers: list[float], alike: bool) -> None:
+    assert values.too_alike(pl.Series(numbers, dtype=pl.Float64)) == alike
+
+
 def test_whole_numbers_too_large_for_a_float_are_bad() -> None:
     assert values.numbers(pl.Series([2**63 - 1, 2**53, 2**53 - 1, None])).bad == (0, 1)
 
