@@ -280,6 +280,8 @@ def test_cold_cohorts_in_a_browser(home: str, base: Callable[[str], Path], serve
         assert careless not in main
     alt = page.locator("[role=figure]").evaluate_all("figures => figures.map(figure => figure.getAttribute('aria-label'))")
     assert [text.split(":")[0] for text in alt] == ["Heat map", "Bars"]
+    sideways = "tables => tables.map(table => table.scrollWidth - table.clientWidth)"
+    assert set(page.locator("[data-testid=stDataFrame] .dvn-scroller").evaluate_all(sideways)) == {0}, "nothing is cut off"
     assert page.get_by_test_id("stException").count() == 0
     app.process.terminate()
 

@@ -193,3 +193,14 @@ def test_commands_are_broken_where_they_do_not_fit(page: str, url: str, serve: V
     commands.wait_for()
     settled(shown)
     assert commands.evaluate("block => block.scrollWidth - block.clientWidth") <= 0
+
+
+@pytest.mark.parametrize("page", ["cohorts?by_row=Plan&by_column=Contract", ""], ids=["groups", "customers"])
+def test_a_table_tells_the_risk_on_a_phone_whatever_the_names(page: str, url: str, visit: Visit) -> None:
+    shown = visit(f"{url}/{page}", width=390, height=844)
+    settled(shown)
+    for table in shown.get_by_test_id("stDataFrame").all():
+        table.scroll_into_view_if_needed()
+        table.locator("canvas th").first.wait_for(state="attached")
+        heads = [head for head in table.locator("canvas th").all_text_contents() if head]  # of the columns in sight
+        assert heads[:3] in (["Group", "Risk", "At risk"], ["Customer", "Risk", "At risk"])
