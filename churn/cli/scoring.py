@@ -194,7 +194,8 @@ def import_(
         out.print(f"{known}: {words.counted(report.accepted, 'outcome')}, {report.left:,} of them left.")
         if report.unknown_keys:
             named = ", ".join(report.examples[:_NAMED])
-            out.print(escape(f"Never scored here: {customers(report.unknown_keys)}, such as {named}."))
+            where = "Never scored here" if not report.damaged else "Not in what can be read of the log"
+            out.print(escape(f"{where}: {customers(report.unknown_keys)}, such as {named}."))
         for problem in report.damaged:
             out.print(escape(f"Not looked at for who was scored here: {problem}."), style="yellow")
         for refusal in report.refused[:_SHOWN]:

@@ -98,3 +98,14 @@ def test_a_damaged_part_is_named(rows: pl.DataFrame, schema: Schema, store: Stor
     store.write(name, b"half a pa")
     with pytest.raises(StoreUnavailable, match=r"log/model=v1/date=2026-11-01/a\.parquet is damaged"):
         log.read(store)
+
+
+def test_keys_are_told_beside_what_cannot_be_read(rows: pl.DataFrame, schema: Schema, store: Store) -> None:
+    names = [log.append(store, rows[i : i + 5], schema, model="v1", as_of=DAY, run=f"r{i}", source="file")[0] for i in (0, 5)]
+    assert log.keys(store) == (frozenset(rows["customer"]), ())
+    store.write(names[0], store.read(names[0]).data[:200])
+    keys, damaged = log.keys(store)
+    assert keys == frozenset(rows["customer"][5:])
+    (words,) = damaged
+    assert names[0] in words
+    assert words.endswith("restore it from a backup")

@@ -145,3 +145,15 @@ def test_a_damaged_part_is_named(dated: Schema, store: Store) -> None:
     store.write(part, b"half")
     with pytest.raises(StoreUnavailable, match="is damaged"):
         outcomes.read(store)
+
+
+def test_a_damaged_log_is_reported_and_the_outcomes_are_recorded(
+    dated: Schema, make_table: Callable[..., pl.DataFrame], make_model: Callable[[Schema], ScoringModel], store: Store
+) -> None:
+    rows = score(make_table(dated, 2), make_model(dated)).rows
+    name, _ = log.append(store, rows, dated, model="v1", as_of=date(2026, 11, 1), run="a", source="publish")
+    store.write(name, b"half")
+    report = outcomes.import_outcomes(_raw(("C0000", "2026-11-01", "Yes", "2026-11-10")), dated, store, today=TODAY)
+    assert (report.accepted, report.new, report.unknown_keys) == (1, True, 1)
+    assert [name in words for words in report.damaged] == [True]
+    assert outcomes.read(store).height == 1
