@@ -204,3 +204,16 @@ def test_a_table_tells_the_risk_on_a_phone_whatever_the_names(page: str, url: st
         table.locator("canvas th").first.wait_for(state="attached")
         heads = [head for head in table.locator("canvas th").all_text_contents() if head]  # of the columns in sight
         assert heads[:3] in (["Group", "Risk", "At risk"], ["Customer", "Risk", "At risk"])
+
+
+@pytest.mark.parametrize("width", [390, 720, 1200])
+def test_the_example_of_a_number_is_whole(width: int, url: str, visit: Visit) -> None:
+    page = visit(f"{url}/customer", width=width, height=900)
+    box = page.get_by_placeholder("Customer number, e.g.")
+    settled(page)
+    needed = """box => {
+      const pen = document.createElement("canvas").getContext("2d");
+      pen.font = getComputedStyle(box).font;
+      return pen.measureText(box.placeholder).width;
+    }"""
+    assert box.evaluate(needed) < box.evaluate("box => box.clientWidth - parseFloat(getComputedStyle(box).paddingLeft)")
