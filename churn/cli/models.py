@@ -334,8 +334,7 @@ def _print_leaderboard(result: TrainingResult) -> None:
     """Every candidate with the measures that decide; the saved one is marked. A narrow screen gets fewer figures, none cut."""
     wide = out.width >= _WIDE
     heads = _HEADS if wide else {name: _HEADS[name] for name in ("log_loss", "roc_auc", "ece", "top_decile_lift")}
-    padding = (0, 2 if wide else 1, 0, 0)
-    table = Table("", "candidate", *heads.values(), "behind", box=None, pad_edge=False, padding=padding)
+    table = Table("", "candidate", *heads.values(), "behind", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for row in result.leaderboard:
         figures = [
             _with_error(row.measures[name], 2 if name == "top_decile_lift" else 4, error=wide or name == "log_loss")

@@ -262,6 +262,9 @@ class FileStore:
         path = self._path(key)
         with disk(path, "deleted"), suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
+            if path.parent != self._root:
+                with suppress(OSError):  # only where nothing else is in it
+                    path.parent.rmdir()
 
     def upload(self, prefix: str, folder: Path, names: Iterable[str]) -> None:
         for name in names:
@@ -315,13 +318,22 @@ class FileStore:
     @contextmanager
     def _beside(self, path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
         """A new file in the folder of `path`, to be renamed to it; removed unless that happened."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{uuid.uuid4().hex}.part")
         try:
-            with part.open("xb") as stream:
+            with self._new(part) as stream:
                 yield part, stream
         finally:
             part.unlink(missing_ok=True)
+
+    def _new(self, part: Path) -> IO[bytes]:
+        for last in (False, False, True):
+            part.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                return part.open("xb")
+            except FileNotFoundError:  # somebody deleted the last file beside it, and with it the folder
+                if last:
+                    raise
+        raise AssertionError("unreachable")
 
 
 def _etag(data: bytes) -> str:

@@ -256,6 +256,28 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "a"]
 
 
+def test_what_is_deleted_leaves_no_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FileStore(tmp_path)
+    for key in ("a/x", "a/y", "top"):
+        store.write(key, b"one")
+    store.delete("a/x")
+    assert (tmp_path / "a").is_dir()
+    store.delete("a/y")
+    store.delete("top")
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    real, gone = Path.mkdir, [True, True]
+
+    def and_deleted(path: Path, *given: Any, **options: Any) -> None:
+        real(path, *given, **options)
+        if gone and path == tmp_path / "a":  # another process deletes its last file there
+            gone.pop()
+            path.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", and_deleted)
+    store.write("a/x", b"two")
+    assert store.read("a/x").data == b"two"
+
+
 def test_a_lock_that_is_never_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = FileStore(tmp_path)
     store.write("a", b"old")
