@@ -520,10 +520,9 @@ def _at_stake_columns(pair: Pair, segments: Sequence[Segment | None]) -> _Column
     if pair.schema.money is not None:
         form = f"{pair.schema.currency.replace('%', '%%')}%,.0f"
         each = {"month": "a month", "quarter": "a quarter", "year": "a year", "once": "in all"}[pair.schema.money.period]
-        found["At risk"] = (
-            [one.revenue_at_risk if one else None for one in segments],
-            _number(form, 78, f"Revenue at risk, {each}."),
-        )
+        money = [one.revenue_at_risk if one else None for one in segments]
+        room = _room(["At risk", *(f"{pair.schema.currency}{one or 0:,.0f}" for one in money)], 120)
+        found["At risk"] = (money, _number(form, room, f"Revenue at risk, {each}."))
         ranges = [one.interval if one else None for one in segments]
     if any(ranges):
         what = "the revenue at risk" if pair.schema.money else "the expected leavers"

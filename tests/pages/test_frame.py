@@ -274,7 +274,7 @@ def test_cold_deep_link_shows_the_frame(page: str, tmp_path: Path, serve: Callab
     shown = visit(f"{app.url}/{page}")
     assert shown.title() == f"{PAGES[page]} · Retention"
     for name in PAGES.values():
-        assert shown.get_by_test_id("stSidebar").get_by_role("link", name=name).count() == 1
+        shown.get_by_test_id("stSidebar").get_by_role("link", name=name).wait_for()  # one; it fails on two
     assert shown.get_by_text("Page not found").count() == 0
     assert shown.get_by_role("heading", level=1).all_inner_texts() == ["There is no champion model yet"]
     shown.get_by_test_id("stMain").get_by_text("churn train").first.wait_for()  # a code block is drawn a moment later
