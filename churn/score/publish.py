@@ -95,14 +95,15 @@ def publish(
     try:
         pointer = registry.swap(model=version, scoring=scoring, action=action, who=who, reason=reason, expected=expected)
     except (StoreConflict, PromotionRefused, BundleRejected, NotInStore) as error:
-        # sure not to have happened; but where somebody published the very same run, its predictions were shown and stay logged
-        won = registry.pointer() if action == "publish" and isinstance(error, (StoreConflict, NotInStore)) else None
+        # sure not to have happened
+        won = registry.pointer() if isinstance(error, (StoreConflict, NotInStore)) else None
         if won is not None and won.model == version and won.scoring and _has_all(registry, won.scoring, run, scored):
             if uploaded and won.scoring != scoring:
                 registry.withdraw_scoring(scoring)
-            step("Publishing", 3, 3)
-            return Published(won.scoring, run, won, new=False)
-        if fresh and (version, scoring) not in {entry.pair for entry in registry.history()}:
+            if action == "publish":
+                step("Publishing", 3, 3)
+                return Published(won.scoring, run, won, new=False)
+        if fresh and not _was_shown(registry, run):
             store.delete(part)
         raise
     step("Publishing", 3, 3)
@@ -119,6 +120,12 @@ def _there(registry: Registry, run: str, scored: Scored, now: Pointer | None) ->
             return id
         _log.warning("it is published anew: %s", damage)
     return None
+
+
+def _was_shown(registry: Registry, run: str) -> bool:
+    """Whether the desk has ever shown this very run, whoever published it: then its predictions stay logged."""
+    shown = {entry.scoring for entry in registry.history()}
+    return any(info.id in shown and info.facts.get("run") == run for info in registry.scorings())
 
 
 def _has_all(registry: Registry, scoring: str, run: str, scored: Scored) -> bool:

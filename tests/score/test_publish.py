@@ -171,11 +171,24 @@ def test_the_same_run_at_once_is_on_the_desk_once(
 def test_a_promotion_that_comes_second_is_told_so(
     champion: Bundle, scored: Scored, schema: Schema, publish_model: PublishModel, registry: Registry, store: Store
 ) -> None:
+    """Each lands in the history or is told; the log keeps what was shown, though the second wrote it, and one copy is enough."""
     other, before = publish_model(schema), registry.pointer()
-    publish(scored, other, registry, store, as_of=DAY, who="one", action="promote", expected=before)
+    again: dict[str, Any] = {"as_of": DAY, "action": "promote", "expected": before}
+    theirs: list[str] = []
+
+    def first() -> None:
+        alone: Any = Interrupted(registry, "scorings", AssertionError())
+        alone.scorings = lambda: ()
+        theirs.append(publish(scored, other, alone, store, who="one", **again).scoring)
+
+    broken: Any = Interrupted(registry, "swap", StoreConflict("one was faster"), before=first)
     with pytest.raises(StoreConflict, match="one was faster"):
-        publish(scored, other, registry, store, as_of=DAY, who="two", action="promote", expected=before)
+        publish(scored, other, broken, store, who="two", **again)
+    with pytest.raises(StoreConflict, match="one was faster"):
+        publish(scored, other, registry, store, who="three", **again)
     assert [entry.by for entry in registry.history()] == ["me", "one"]
+    assert [info.id for info in registry.scorings()] == theirs
+    assert [part.model for part in log.parts(store)] == ["v2"]
 
 
 @pytest.mark.parametrize("shown", [True, False], ids=["on the desk", "an earlier one"])
