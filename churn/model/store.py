@@ -305,6 +305,8 @@ class FileStore:
                 raise OSError(error.errno, error.strerror) from error  # without the name of the probe: the store is meant
         try:
             yield FileStore(place)
+        except StoreUnavailable as error:
+            raise StoreUnavailable(str(error).replace(str(place), str(self._root))) from error
         finally:
             shutil.rmtree(place, ignore_errors=True)
 

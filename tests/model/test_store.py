@@ -252,6 +252,8 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreUnavailable, match="disk is full"):
         store.write("a", b"new")
+    with pytest.raises(StoreUnavailable, match=rf"^{tmp_path}/probe cannot be written"):
+        ensure_room(store)
     assert store.read("a").data == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "a"]
 
