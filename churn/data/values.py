@@ -150,8 +150,10 @@ def too_large(text: str) -> bool:
 
 def too_alike(numbers: pl.Series) -> bool:
     """Whether numbers (Float64) differ by so little for their size that what tells them apart is lost in calculating."""
+    if numbers.min() == numbers.max():  # none, or all the same: then the spread is rounding alone
+        return False
     size, spread = numbers.abs().max(), numbers.std(ddof=0)
-    return isinstance(size, float) and isinstance(spread, float) and 0 < spread <= _ALIKE * size
+    return isinstance(size, float) and isinstance(spread, float) and spread <= _ALIKE * size
 
 
 def _is_plain_number(text: str) -> bool:
