@@ -41,9 +41,9 @@ class Served:
     log: Path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Served]]:
-    """Start the served app on a free port against a workspace, as `churn app` does; it ends with the test."""
+    """Start the served app on a free port against a workspace, as `churn app` does; it ends with its module's tests."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(home: Path, **settings: object) -> Served:
