@@ -23,6 +23,7 @@ from streamlit.testing.v1 import AppTest
 from churn.settings import Settings
 from pages.shared import data
 
+from .browsing import settled
 from .page_bases import REAL, REPOSITORY, customers, environment, publish_model, publish_scoring, train_on
 
 CHROMIUM = Path(os.environ.get("CHURN_CHROMIUM", "/usr/bin/chromium"))
@@ -118,6 +119,8 @@ def visit(chromium: Any) -> Iterator[Callable[..., Any]]:
         page.on("request", lambda request: strays.append(request.url) if _leaves(request.url) else None)
         page.goto(url)
         page.wait_for_selector("h1")
+        if not guarded:
+            settled(page)
         return page
 
     yield open_page
