@@ -14,6 +14,7 @@ from rich.markup import escape
 from churn import words
 from churn.base.snapshot import LEFT, RISK
 from churn.cli.common import changing, customers, keep, last_day, out, print_json, progress, real_workspace, registry_of, who
+from churn.data import spreadsheet
 from churn.data.quality import conform, remarks, without_values
 from churn.data.schema import Schema
 from churn.data.source import read_table, shown_url
@@ -57,7 +58,7 @@ def score(
     if to is None and not publish:
         raise SettingsError("say where the result goes: --out FILE, --publish, or both")
     if to is not None:
-        people.check_place(to, table)
+        spreadsheet.check_place(to, table)
     settings = real_workspace(context, store=store)
     registry = registry_of(settings)
     pointer = registry.pointer()
@@ -94,7 +95,7 @@ def score(
         if to is not None:
             report("Writing", 0, 0)
             typical = Typical.of(bundle.reference, bundle.schema)
-            people.write(people.scored_for_people(scored, bundle.schema, typical), to)
+            spreadsheet.write(people.scored_for_people(scored, bundle.schema, typical), to)
             keep(context, f"{to} is written")
         published = (
             publish_scoring(scored, bundle, registry, open_store(settings), as_of=day, who=who(settings), progress=report)

@@ -11,8 +11,8 @@ import pyarrow
 import streamlit as st
 
 from churn import words
+from churn.data import spreadsheet
 from churn.data.quality import Violation
-from churn.score import people
 from churn.score.score_file import Checked, FileScores, Match, label_of, problem_table
 from churn.words import escape_markdown as escape
 from pages.act import _file, _new_customer
@@ -263,7 +263,7 @@ def _problems(pair: Pair, work: Work, checked: Checked, rows: Sequence[Violation
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             "Download what is wrong",
-            partial(people.as_bytes, problem_table(checked.problems, pair.schema, checked.match), ".csv"),
+            partial(spreadsheet.as_bytes, problem_table(checked.problems, pair.schema, checked.match), ".csv"),
             file_name=f"{_prefix(pair)}corrections-{work.token}.csv",
             mime="text/csv",
             icon=":material/download:",
@@ -370,7 +370,7 @@ def _result(pair: Pair, work: Work, scores: FileScores) -> None:
         ):
             st.download_button(
                 f"Download {label}",
-                partial(people.as_bytes, table, kind),
+                partial(spreadsheet.as_bytes, table, kind),
                 file_name=f"{_prefix(pair)}scored-{work.token}{kind}",
                 mime=mime,
                 icon=":material/download:",

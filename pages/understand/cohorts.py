@@ -19,7 +19,7 @@ from churn.base.snapshot import Segment
 from churn.charts import theme
 from churn.charts.bars import Bar, bar_list
 from churn.charts.heat_map import MOST_COLUMNS, MOST_ROWS, Tile, heat_map
-from churn.score.people import harmless
+from churn.data.spreadsheet import harmless
 from churn.understand.cohorts import (
     Cohort,
     CohortTable,

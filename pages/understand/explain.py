@@ -26,7 +26,7 @@ from churn.charts.picture import KINDS, picture
 from churn.charts.theme import Chart
 from churn.charts.waterfall import waterfall
 from churn.data.schema import Feature
-from churn.score.people import harmless
+from churn.data.spreadsheet import harmless
 from churn.understand.cohorts import dimensions, name_of, within
 from churn.understand.explain import (
     LIKELY,

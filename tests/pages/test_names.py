@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from churn.data import spreadsheet
 from churn.data.quality import check
 from churn.data.schema import Schema
 from churn.model import bundle
@@ -201,6 +202,6 @@ def test_no_file_for_people_names_a_column(home: tuple[str, Path]) -> None:
     notices = "\n".join(one.rule for one in check(rows, schema, labels=True).warnings)
     for table in (told, report):
         assert table.height
-        for kind in people.KINDS[:1]:
-            assert not _told(raw, people.as_bytes(table, kind).decode())
+        for kind in spreadsheet.KINDS[:1]:
+            assert not _told(raw, spreadsheet.as_bytes(table, kind).decode())
     assert not _told(raw, notices)

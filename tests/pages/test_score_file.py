@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from churn.data import spreadsheet
 from churn.data.schema import Schema
-from churn.score import people
 
 from .browsing import settled
 from .page_bases import BASES, DOCUMENT, customers, raw_names, small_model
@@ -26,7 +26,7 @@ def table(size: int = 60) -> pl.DataFrame:
 
 
 def drop(app: AppTest, frame: pl.DataFrame | bytes, name: str = "new.csv") -> AppTest:
-    content = frame if isinstance(frame, bytes) else people.as_bytes(frame, f".{name.rsplit('.', 1)[-1]}")
+    content = frame if isinstance(frame, bytes) else spreadsheet.as_bytes(frame, f".{name.rsplit('.', 1)[-1]}")
     return app.file_uploader[0].set_value((name, content, "application/octet-stream")).run()
 
 

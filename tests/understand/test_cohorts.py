@@ -15,8 +15,8 @@ import pytest
 from churn.base.groups import BAND, Filter
 from churn.base.snapshot import LEFT, MARGIN, RISK, Snapshot, points_column, reason_column
 from churn.data.schema import Schema
+from churn.data.spreadsheet import harmless
 from churn.score.batch import Scored, band_of, write_scoring
-from churn.score.people import harmless
 from churn.settings import Settings
 from churn.understand.cohorts import as_frame, cohort_table, dimensions, observed, segments, stake, within
 from churn.understand.leanings import Leaning
