@@ -57,6 +57,14 @@ class RecordsUnavailable(ChurnError):
     """The database of what people make cannot be reached, made or written; nothing was kept."""
 
 
+class SuppressionStops(ChurnError):
+    """Who must not be called is not known for sure, so no list is made."""
+
+
+class ExportRefused(ChurnError):
+    """Contact data may not leave the desk so, or what was recorded of an export does not fit the file."""
+
+
 class NotInStore(ChurnError):
     """The store answered, and what was asked for is not there."""
 

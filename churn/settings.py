@@ -100,6 +100,16 @@ class Settings:
     )
     assume_value_months: float = _setting(12.0, "Assumption: months of a customer's money that keeping them wins.", least=1e-6)
     assume_contact_cost: float = _setting(1.0, "Assumption: cost of reaching one customer, in the schema's currency.", least=0)
+    suppression: str = _setting(
+        "",
+        "Table of customers who must not be called, with the key column: a file, s3:// or a database URL. Where it is missing or "
+        "too old no list is made; empty for none.",
+    )
+    suppression_query: str = _setting("", "SQL to run for that table where it is in a database; sheet name, for XLSX.")
+    suppression_days: float = _setting(
+        1.0, "How many days old that table may be, by when its file was written; a database is asked anew each time.", least=0
+    )
+    contact_days: int = _setting(30, "Whoever was contacted within so many days is left off call lists.", least=0)
     small_group: int = _setting(50, "Groups of fewer customers are shown as too small to say.", least=0)
     home: Path = field(default=Path(), metadata={"help": "Folder that relative paths start from: that of config.yaml."})
 
@@ -163,7 +173,7 @@ class Settings:
                 values[key] = _typed(key, value, place)
         values["workspace"] = str(name)
         if name == DEMO:  # simulated and real data never share a place, whatever the settings say
-            for key in (*_PLACES, "database"):
+            for key in (*_PLACES, "database", "suppression"):
                 values.pop(key, None)
         defaults = {f.name: f.default for f in fields(cls)}
         for key in _PLACES:

@@ -227,6 +227,19 @@ class Sample:
     every: int
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Pool:
+    """Everybody of a filter, one by one, in the order of the base: what a call list is ranked from.
+
+    `places`: int64 [n], rising, where in the base each stands; `risk`: float64 [n], 0–1; `money`: float64 [n], in the schema's
+    currency per its period, NaN where not known; None where the table has none.
+    """
+
+    places: NDArray[np.int64]
+    risk: NDArray[np.float64]
+    money: NDArray[np.float64] | None
+
+
 @dataclass(frozen=True)
 class OutOfFold:
     """What a model's training foresaw for its own customers without having seen them: `read` gives that file of its bundle."""
@@ -602,6 +615,39 @@ class Snapshot:
         found = {sampled: Sums(*sums) for sampled, *sums in rows}
         return found.get(True, Sums()), found.get(False, Sums())
 
+    # -- many customers, for lists ----------------------------------------------
+
+    def pool(self, filter: Filter = Filter()) -> Pool:
+        """Risk and money of everybody of a filter: 24 bytes a customer, so ask once and let go of it soon."""
+        where, values = self._where(filter)
+        found = self._arrays(f"SELECT rowid AS place, p, v FROM base {where} ORDER BY rowid", values)
+        money = np.ma.filled(found["v"].astype(np.float64), np.nan) if self.has_money else None
+        return Pool(np.asarray(found["place"], dtype=np.int64), np.asarray(found["p"], dtype=np.float64), money)
+
+    def places(self, keys: pl.Series) -> NDArray[np.int64]:
+        """Where in the base customers stand, by key; those that are not in it are left out. Rising, each once."""
+        asked = pl.DataFrame({"k": keys.cast(pl.String)}).drop_nulls().unique()
+        sql = "SELECT DISTINCT base.rowid AS place FROM base JOIN asked ON base.h = hash(asked.k) AND base.k = asked.k ORDER BY 1"
+        return np.asarray(self._arrays(sql, asked=asked)["place"], dtype=np.int64)
+
+    def gone(self) -> NDArray[np.int64]:
+        """Where in the base those stand whose outcome is known and who left. Rising."""
+        found = self._arrays("SELECT rowid AS place FROM base WHERE left_ = 1 ORDER BY rowid")
+        return np.asarray(found["place"], dtype=np.int64)
+
+    def rows(self, places: NDArray[np.int64]) -> pl.DataFrame:
+        """The customers at some places of the base, in that order: conformed rows, `RISK` and `BAND` (code of the band)."""
+        chosen = ", ".join(["p", "band", *self._columns.values()])
+        found = self._at(places, chosen)
+        return found.rename({"p": RISK, "band": BAND, **{inside: name for name, inside in self._columns.items()}})
+
+    def points(self, places: NDArray[np.int64]) -> pl.DataFrame | None:
+        """Their points in hundredths, a column per feature, null for whoever has none; None where the scoring keeps none."""
+        if not self.has_points:
+            return None
+        found = self._at(places, ", ".join(self._points))
+        return found.rename(dict(zip(self._points, self.schema.names, strict=True)))
+
     # -- questions about points -----------------------------------------------
 
     def importance(
@@ -760,6 +806,32 @@ class Snapshot:
             return rows
         finally:
             cursor.close()
+
+    def _arrays(self, sql: str, values: Sequence[Any] = (), **tables: pl.DataFrame) -> dict[str, NDArray[Any]]:
+        """Column → values of an answer that is too long for rows; `tables` are there by name while it is asked."""
+        with self._lock:
+            cursor = self._connection.cursor()
+        try:
+            for name, table in tables.items():
+                cursor.register(name, table.to_arrow())
+            found: dict[str, NDArray[Any]] = cursor.execute(sql, list(values)).fetchnumpy()
+            return found
+        finally:
+            cursor.close()
+
+    def _at(self, places: NDArray[np.int64], columns: str) -> pl.DataFrame:
+        """Columns of the customers at some places, in the order of the places."""
+        asked = pl.DataFrame({"place": places, "nr": np.arange(len(places))})
+        with self._lock:
+            cursor = self._connection.cursor()
+        try:
+            cursor.register("asked", asked.to_arrow())
+            sql = f"SELECT {columns} FROM base JOIN asked ON base.rowid = asked.place ORDER BY asked.nr"
+            found = pl.from_arrow(cursor.sql(sql).to_arrow_table())
+        finally:
+            cursor.close()
+        assert isinstance(found, pl.DataFrame)
+        return found
 
     def _customers(self, ids: Sequence[int]) -> tuple[Customer, ...]:
         if not ids:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from churn.errors import ChurnError, NotInStore, SettingsError, StoreConflict, StoreUnavailable
@@ -78,6 +79,13 @@ def client(settings: Settings) -> S3Client:
         ) from error
     except BotoCoreError as error:
         raise translate(error, f"S3 at {settings.s3_endpoint or 'AWS'}") from error
+
+
+def written(url: str, settings: Settings) -> datetime:
+    """When an object was written last. Raises NotInStore, StoreUnavailable."""
+    bucket, key = split(url)
+    with calling(url):
+        return client(settings).head_object(Bucket=bucket, Key=key)["LastModified"]
 
 
 @contextmanager

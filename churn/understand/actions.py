@@ -129,7 +129,7 @@ def rank_actions(
         outcomes.append(
             Outcome(
                 names=tuple(action.name for action in actions),
-                label=_label(actions),
+                label=label_of(actions),
                 edited=edited,
                 fills={name: v for name, v in edited.asked.items() if schema.feature(name).editable and v is not None},
                 risk=risk,
@@ -146,7 +146,17 @@ def rank_actions(
     return Ranking(tuple(outcomes), tuple(left_out), nothing_done, value, "" if outcomes else words.say("actions none"))
 
 
-def _label(actions: Sequence[Action]) -> str:
+def best_supported(ranking: Ranking) -> Outcome | None:
+    """The first of a ranking that real customers bear out and that helps: worth its cost, or lowering the risk where nothing is
+    valued. None where there is none."""
+    for outcome in ranking.outcomes:
+        if outcome.support.supported and (outcome.drop if outcome.net_value is None else outcome.net_value) > 0:
+            return outcome
+    return None
+
+
+def label_of(actions: Sequence[Action]) -> str:
+    """One action by its label, two joined."""
     return actions[0].label if len(actions) == 1 else words.say("action both", first=actions[0].label, second=actions[1].label)
 
 
@@ -177,7 +187,7 @@ def _bundles(
         if isinstance(found, str) and not (alone[first.name].changed and alone[second.name].changed):
             continue  # why has been said of the one
         if isinstance(found, str):
-            left_out.append(LeftOut((first.name, second.name), _label((first, second)), found))
+            left_out.append(LeftOut((first.name, second.name), label_of((first, second)), found))
         else:
             tried.append(((first, second), found))
     return tried, left_out

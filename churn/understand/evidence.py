@@ -30,6 +30,7 @@ _EXPECTED = 5.0
 _MISSING = -1
 _UNKNOWN = 1_000_000  # code of a level nobody has
 _TELLING = 5  # different values that show what all are multiples of
+_SLACK = 1e-9  # of a distance that is compared with a limit
 _PLACES = 50  # a slider's least, over the middle nine tenths of what has been seen
 
 
@@ -58,6 +59,7 @@ class Evidence:
         self._known_reserved: dict[tuple[int, str], bool] = {}
         self._known_values: dict[str, Floats] = {}
         self._known_together: dict[tuple[int, int], tuple[npt.NDArray[np.int64], ...]] = {}
+        self._known_joint: dict[tuple[int, int], npt.NDArray[np.int64]] = {}
 
     # -- rules ----------------------------------------------------------------
 
@@ -194,9 +196,77 @@ class Evidence:
             distance = max(float(total.min()), 0.0) / len(was)
             codes = self._row_codes(now)
             unheard = self._unheard(codes, [i for i in places if codes[i] != codes_before[i]])
-            fine = not unheard and distance <= limit + 1e-9
+            fine = not unheard and distance <= limit + _SLACK
             found.append(Support(fine, "" if fine else self._note(after, unheard), distance, limit, unheard))
         return tuple(found)
+
+    def placed(self, table: pl.DataFrame) -> Floats:
+        """Conformed rows as distances take them, [n, features]: what `supported` asks for."""
+        return np.stack([self._place(place, table[name]) for place, name in enumerate(self.schema.names)], axis=1)
+
+    def supported(self, was: Floats, after: pl.DataFrame, changed: Mapping[str, npt.NDArray[np.bool_]]) -> npt.NDArray[np.bool_]:
+        """Whether each of many edited rows is one the model can know about: `support`, one answer a row.
+
+        Parameters
+        ----------
+        was: the rows before, as `placed` gives them. after: of the n edited rows, at least the columns in `changed`.
+        changed: feature → [n], whether it differs; features left out do not.
+        """
+        if self._reference.is_empty():
+            return np.ones(len(was), dtype=np.bool_)
+        from churn.understand._near import near
+
+        places = {place: changed[name] for place, name in enumerate(self.schema.names) if name in changed}
+        now = was.copy()
+        for place, mask in places.items():
+            now[mask, place] = self._place(place, after[self.schema.names[place]])[mask]
+        fine = ~self._any_unheard(was, now, places)
+        asked = np.flatnonzero(fine & np.logical_or.reduce([*places.values(), np.zeros(len(was), dtype=np.bool_)]))
+        number = np.array([feature.is_number for feature in self.schema.features])
+        fine[asked] = near(self._together_in_rows, number, was[asked], now[asked], self._limit, _SLACK)
+        return fine
+
+    @cached_property
+    def _together_in_rows(self) -> Floats:
+        return np.ascontiguousarray(np.stack(self._columns, axis=1))
+
+    def _place(self, place: int, column: pl.Series) -> Floats:
+        """One column of many rows as distances take it: `_row` of each."""
+        feature = self.schema.features[place]
+        if feature.is_number:
+            spread = self._spread[[one.name for one in self.schema.numbers].index(feature.name)]
+            return np.asarray(column.cast(pl.Float64).fill_null(math.nan).to_numpy() / float(spread))
+        known = column.cast(pl.String).replace_strict(self._level_codes[feature.name], default=_UNKNOWN, return_dtype=pl.Int64)
+        return np.where(column.is_null().to_numpy(), _MISSING, known.to_numpy()).astype(np.float64)
+
+    def _any_unheard(self, was: Floats, now: Floats, differs: Mapping[int, npt.NDArray[np.bool_]]) -> npt.NDArray[np.bool_]:
+        """Where an edit leads to a value, or a pair of values, that nobody has (`_unheard`)."""
+        rows = self._sample.height
+        codes = [self._bins(place, np.ascontiguousarray(now[:, place])) for place in range(now.shape[1])]
+        sizes = [len(counts) for counts in self._counts]
+        inside = [np.minimum(code, size - 1) for code, size in zip(codes, sizes, strict=True)]
+        own = [np.where(code < len(counts), counts[at], 0)
+               for code, counts, at in zip(codes, self._counts, inside, strict=True)]  # fmt: skip
+        found = np.zeros(len(now), dtype=np.bool_)
+        for i, differing in differs.items():
+            before = self._bins(i, np.ascontiguousarray(was[:, i]))
+            moved = np.flatnonzero(differing & (codes[i] != before))
+            if not len(moved):
+                continue
+            found[moved] |= own[i][moved] == 0
+            for j in range(now.shape[1]):
+                expected = own[i][moved] * own[j][moved] / rows
+                together = self._joint(i, j)[inside[i][moved], inside[j][moved]]
+                found[moved] |= (expected >= _EXPECTED) & (together == 0)
+        return found
+
+    def _joint(self, i: int, j: int) -> npt.NDArray[np.int64]:
+        """How often every code of one column comes with every code of another."""
+        if (i, j) not in self._known_joint:
+            rows, columns = len(self._counts[i]), len(self._counts[j])
+            pairs = self._binned[i] * columns + self._binned[j]
+            self._known_joint[i, j] = np.bincount(pairs, minlength=rows * columns).reshape(rows, columns)
+        return self._known_joint[i, j]
 
     def _note(self, row: Mapping[str, Any], unheard: tuple[tuple[str, ...], ...]) -> str:
         """What is not real about a row, as a sentence."""

@@ -17,7 +17,14 @@ _CHUNK = 100_000  # customers put in words at once
 
 
 def in_words(
-    rows: pl.DataFrame, points: pl.DataFrame, typical_risk: float, schema: Schema, typical: Typical, most: int
+    rows: pl.DataFrame,
+    points: pl.DataFrame,
+    typical_risk: float,
+    schema: Schema,
+    typical: Typical,
+    most: int,
+    *,
+    silent: bool = False,
 ) -> list[pl.Series]:
     """The first reasons of every customer, one column of text a rank; null where a customer has no further one.
 
@@ -26,7 +33,8 @@ def in_words(
     Parameters
     ----------
     rows: conformed, with the risk (`RISK`). points: hundredths of a point, a column per feature, null for whoever has none.
-    most: reasons of each customer.
+    most: reasons of each customer. silent: whether those whose points print as nothing are passed over, as in the sentence under
+        a customer's title.
     """
     said: dict[tuple[object, ...], str] = {}
     parts: list[list[pl.Series]] = [[] for _ in range(most)]
@@ -34,7 +42,11 @@ def in_words(
         some, own = rows[start : start + _CHUNK], points[start : start + _CHUNK].select(schema.names)
         unexplained = own.to_series().is_null()
         hundredths = np.ascontiguousarray(own.fill_null(0).to_numpy().T.astype(np.int32))
-        index, whole = ranked(hundredths, some[RISK].to_numpy(), typical_risk, most)
+        index, whole = ranked(hundredths, some[RISK].to_numpy(), typical_risk, len(hundredths) if silent else most)
+        if silent:
+            telling = np.argsort(whole == 0, axis=0, kind="stable")[:most]
+            index, whole = np.take_along_axis(index, telling, axis=0), np.take_along_axis(whole, telling, axis=0)
+            index = np.where(whole == 0, -1, index)
         index[:, unexplained.to_numpy()] = -1
         shared = _shared(some, schema, typical)
         for rank in range(most):

@@ -124,11 +124,11 @@ def one_horizon_later(row: Mapping[str, Any], schema: Schema, evidence: Evidence
 
 def choices(row: Mapping[str, Any], feature: Feature, schema: Schema, evidence: Evidence | None = None) -> tuple[Level, ...]:
     """The levels a category can have in this row: one where a rule fixes it, else all but those only a rule allows."""
-    own = _forward(schema, feature)
+    own = forward_rules(schema, feature)
     for rule in own:
         if rule.applies(dict(row)):
             return tuple(level for level in feature.levels if level.value == str(rule.then[feature.name]))
-    reserved = {str(rule.then[feature.name]) for rule in own if _reserved(rule, feature, schema, evidence)}
+    reserved = {str(rule.then[feature.name]) for rule in own if is_reserved(rule, feature, schema, evidence)}
     return tuple(level for level in feature.levels if level.value not in reserved)
 
 
@@ -179,7 +179,7 @@ def _edited_at_once(
 ) -> Edited:
     """The edit of checked values, wherever what follows from it ends up."""
     told: dict[str, Change] = {}
-    kept = _with_history(schema) if since == FROM_NOW_ON else ()
+    kept = with_history(schema) if since == FROM_NOW_ON else ()
     current = _settled({**row, **wanted}, row, wanted, schema, evidence, told, kept=kept)
     if since == FROM_NOW_ON:
         current = _later(current, wanted, schema, evidence, told)
@@ -241,10 +241,10 @@ def _later(
             value = _as_number(own) + schema.horizon_days / DAYS[feature.clock]
             value = min(value, feature.at_most) if feature.at_most is not None else value
             current[feature.name] = float(words.rounded(value)) if feature.whole else value
-    return _settled(current, row, wanted, schema, evidence, told, history=_with_history(schema))
+    return _settled(current, row, wanted, schema, evidence, told, history=with_history(schema))
 
 
-def _with_history(schema: Schema) -> frozenset[str]:
+def with_history(schema: Schema) -> frozenset[str]:
     """Columns that follow from a clock, directly or through others."""
     clocks = {feature.name for feature in schema.features if feature.clock}
     found: set[str] = set()
@@ -417,8 +417,8 @@ def _free(
                 continue
             if not (name in wanted or rule.applies(before)):  # what the row broke before the edit stays
                 continue
-            if _reserved(rule, feature, schema, evidence):
-                instead = _instead(rule, feature, schema, evidence)
+            if is_reserved(rule, feature, schema, evidence):
+                instead = replacement(rule, feature, schema, evidence)
                 if not same(current[name], instead):
                     current[name] = instead
                     told[name] = _told(name, "freed", rule, current, schema)
@@ -426,7 +426,7 @@ def _free(
     return moved
 
 
-def _reserved(rule: Rule, feature: Feature, schema: Schema, evidence: Evidence | None) -> bool:
+def is_reserved(rule: Rule, feature: Feature, schema: Schema, evidence: Evidence | None) -> bool:
     """Whether a value that a rule sets is never there without it, so that it cannot stay when the rule ends."""
     if feature.name in rule.columns:  # a rule that leads back out of such a value
         return False
@@ -436,7 +436,7 @@ def _reserved(rule: Rule, feature: Feature, schema: Schema, evidence: Evidence |
     return any(_plain_no(level) for level in others) if not feature.is_number else False
 
 
-def _instead(rule: Rule, feature: Feature, schema: Schema, evidence: Evidence | None) -> Value:
+def replacement(rule: Rule, feature: Feature, schema: Schema, evidence: Evidence | None) -> Value:
     """What takes the place of a value that went with its rule: "No" where there is one, else what is most usual."""
     if feature.is_number:
         return evidence.usual_without(rule, feature) if evidence else float(rule.then[feature.name])
@@ -453,7 +453,7 @@ def _instead(rule: Rule, feature: Feature, schema: Schema, evidence: Evidence | 
     return usual if usual is not None else next((level.value for level in left), str(rule.then[feature.name]))
 
 
-def _forward(schema: Schema, feature: Feature) -> list[Rule]:
+def forward_rules(schema: Schema, feature: Feature) -> list[Rule]:
     """Rules that set a column, without those that lead it back out of a value."""
     return [rule for rule in schema.rules if feature.name in rule.then and feature.name not in rule.columns]
 
@@ -482,7 +482,7 @@ def _recompute(
             same(now_in[i], before.get(name)) for i, name in enumerate(inputs)
         ):
             continue
-        if any(rule.applies(current) for rule in _forward(schema, feature)):
+        if any(rule.applies(current) for rule in forward_rules(schema, feature)):
             continue
         then, now = (_evaluate(feature.formula, row) for row in (before, current))
         own = _as_number(before.get(feature.name))
