@@ -57,6 +57,10 @@ class RecordsUnavailable(ChurnError):
     """The database of what people make cannot be reached, made or written; nothing was kept."""
 
 
+class CampaignRefused(ChurnError):
+    """A campaign or one of its members cannot be made or changed so; nothing was kept."""
+
+
 class SuppressionStops(ChurnError):
     """Who must not be called is not known for sure, so no list is made."""
 
@@ -71,6 +75,10 @@ class NotInStore(ChurnError):
 
 class StoreConflict(ChurnError):
     """Somebody else changed the object first; nothing was written."""
+
+
+class RecordsConflict(StoreConflict):
+    """Somebody else changed a campaign or one of its members first; nothing was kept."""
 
 
 class NoChampion(ChurnError):

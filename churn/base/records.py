@@ -77,8 +77,8 @@ class Status:
 
 
 def utc(moment: datetime) -> datetime:
-    """A time as the database gives it, with its zone: SQLite keeps none."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    """A time as the database gives it, in UTC: SQLite keeps no zone, PostgreSQL gives its own."""
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class Records:
