@@ -325,6 +325,19 @@ def rows(ranking: Ranking, known: Known, start: int, stop: int) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
+def groups_of(ranking: Ranking, known: Known, stop: int, columns: Sequence[str]) -> pl.DataFrame:
+    """Which groups of some columns the first `stop` customers are in: `customer` and a column of labels for each."""
+    snapshot = known.snapshot
+    table = snapshot.rows(ranking.places[:stop])
+    found = {CUSTOMER: table[snapshot.schema.key]}
+    for column in columns:
+        label = pl.lit(None, pl.String)
+        for name in snapshot.groups(column):
+            label = pl.when(snapshot.group(column, name).expression(column)).then(pl.lit(name)).otherwise(label)
+        found[column] = table.select(label.alias(column)).to_series()
+    return pl.DataFrame(found)
+
+
 def _reasons(table: pl.DataFrame, places: NDArray[np.int64], known: Known) -> list[pl.Series]:
     """Three reasons of each, told from the points that the scoring keeps; else from the model, where that is quick."""
     schema = known.snapshot.schema
