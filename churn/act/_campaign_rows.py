@@ -17,9 +17,16 @@ _SOME = 500  # customers asked for in one statement
 # -- campaigns -----------------------------------------------------------------
 
 
-def campaign(connection: sql.Connection, workspace: str, id: str) -> Row | None:
-    """A campaign by its id; None where there is none."""
-    return connection.execute(_campaigns(workspace).where(CAMPAIGNS.c.id == id)).one_or_none()
+def campaign(connection: sql.Connection, workspace: str, id: str, *, lock: bool = False) -> Row | None:
+    """A campaign by its id; None where there is none. With `lock`, whoever asks so too waits until this transaction is over."""
+    asked = _campaigns(workspace).where(CAMPAIGNS.c.id == id)
+    return connection.execute(asked.with_for_update() if lock else asked).one_or_none()
+
+
+def alone(connection: sql.Connection, workspace: str) -> None:
+    """Let nobody else put customers into campaigns before the end of this transaction; on SQLite it is the only writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sql.select(sql.func.pg_advisory_xact_lock(sql.func.hashtext(f"churn {workspace}"))))
 
 
 def campaigns(connection: sql.Connection, workspace: str) -> Sequence[Row]:

@@ -7,10 +7,8 @@ a campaign and of its members is added to a history that nobody can rewrite (`ch
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-import secrets
 import unicodedata
 import uuid
 from collections.abc import Iterable, Mapping
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
+from churn.act.holdout import CALL, HOLDOUT, MOST_SHARE, SHARE, draw, new_salt
 from churn.base.expected_value import Assumptions
 from churn.base.groups import Filter
 from churn.base.snapshot import RISK
@@ -34,7 +33,6 @@ Source = Literal["page", "import", "command"]
 DRAFT: Final = "draft"
 RUNNING: Final = "running"
 FINISHED: Final = "finished"
-CALL, HOLDOUT = "call", "holdout"
 TO_CALL, REACHED, OFFERED, SAVED, LOST, UNREACHABLE = "to call", "reached", "offered", "saved", "lost", "unreachable"
 STAGES = (TO_CALL, REACHED, OFFERED, SAVED, LOST, UNREACHABLE)
 
@@ -64,9 +62,10 @@ _NEEDED = ("customer", "rank", "band", "risk")
 class Campaign:
     """One campaign: how it was made, and how far it is.
 
-    `holdout_share`: as planned, 0–1; `as_of`: the day its scoring is about; `horizon_days`: how long after the start leaving still
-    counts; `plan`: offer, capacity, budget and whatever else the list was made from, as JSON holds it. Times are UTC. `stages`: how
-    many of those to be called are at each stage; `held_out`: how many are not called at all. `version` rises with every change.
+    `holdout_share`: as planned, 0–1; `as_of`: the day its scoring is about; `horizon_days`: how long after the start leaving
+    still counts; `plan`: offer, capacity, budget and whatever else the list was made from, as JSON holds it. Times are UTC.
+    `stages`: how many of those to be called are at each stage; `held_out`: how many are not called at all. `version` rises with
+    every change.
     """
 
     id: str
@@ -117,7 +116,7 @@ def create(
     assumptions: Assumptions,
     chosen: Filter = Filter(),
     plan: Mapping[str, Any] | None = None,
-    holdout_share: float = 0.1,
+    holdout_share: float = SHARE,
     groups: pl.DataFrame | None = None,
     salt: str | None = None,
     source: Source = "page",
@@ -128,7 +127,8 @@ def create(
     Parameters
     ----------
     listed: one row a customer, best first: `customer` (the key as text), `rank` (from 1), `band` (of risk, by name), `risk`
-        (0–1; `__risk__` as scorings name it will do), and where known `value`, `expected_value`, `action` (in words), `owner`, `due`.
+        (0–1; `__risk__` as scorings name it will do), and where known `value`, `expected_value`, `action` (in words), `owner`,
+        `due`.
     horizon_days: how long after the start leaving counts; the schema's horizon.
     holdout_share: of each band, 0–0.5; 0 for a campaign that cannot be measured.
     groups: `customer` and a column of group labels for each column that results are to be told by; of the day of the list.
@@ -144,10 +144,11 @@ def create(
     wanted = " ".join(name.split())[:_NAME]
     if not wanted:
         raise CampaignRefused("a campaign needs a name")
-    if not 0 <= holdout_share <= 0.5:
-        raise CampaignRefused(f"the share held out must be from 0 to 0.5, not {holdout_share:g}")
-    now, salt = at or datetime.now(UTC), salt or secrets.token_hex(16)
+    if not 0 <= holdout_share <= MOST_SHARE:
+        raise CampaignRefused(f"the share held out must be from 0 to {MOST_SHARE:g}, not {holdout_share:g}")
+    now, salt = at or datetime.now(UTC), salt or new_salt()
     with records.begin() as connection:
+        rows.alone(connection, records.workspace)
         id = _free_id(wanted, rows.ids(connection, records.workspace))
         members = _members(listed, groups, salt, holdout_share, {})
         _refuse_engaged(members, engaged(records, connection=connection), now)
@@ -194,7 +195,8 @@ def rebuild(
 
     now = datetime.now(UTC)
     with records.begin() as connection:
-        found = _read(records, connection, id)
+        rows.alone(connection, records.workspace)
+        found = read(records, connection, id, lock=True)
         if found.status != DRAFT:
             raise CampaignRefused(f"campaign {found.name!r} is {found.status}; only a draft's list can be made anew")
         before = rows.members(connection, records.workspace, id)
@@ -222,7 +224,7 @@ def finish(records: Records, id: str, *, who: str, source: Source = "page", at: 
 def find(records: Records, id: str) -> Campaign:
     """A campaign by its id. Raises CampaignRefused where there is none."""
     with records.read() as connection:
-        return _read(records, connection, id)
+        return read(records, connection, id)
 
 
 def every(records: Records) -> tuple[Campaign, ...]:
@@ -280,6 +282,19 @@ def engaged(records: Records, *, today: date | None = None, connection: Any = No
     return pl.DataFrame(listed, schema=ENGAGED, orient="row")
 
 
+def read(records: Records, connection: Any, id: str, *, lock: bool = False) -> Campaign:
+    """A campaign within a transaction; with `lock`, nobody else changes it before the end of it. Raises CampaignRefused."""
+    from churn.act import _campaign_rows as rows
+
+    row = rows.campaign(connection, records.workspace, id, lock=lock)
+    if row is None:
+        there = sorted(rows.ids(connection, records.workspace))
+        named = f"there are: {', '.join(there[:10])}" if there else "there is none yet; start one from a call list"
+        raise CampaignRefused(f"there is no campaign {id!r}; {named}")
+    sizes = [(of.arm, of.stage, of.members) for of in rows.sizes(connection, records.workspace) if of.campaign == id]
+    return _campaign(row, sizes)
+
+
 def member_values(row: Any) -> tuple[Any, ...]:
     """A row of the database in the order of `MEMBERS`."""
     from churn.base.records import utc
@@ -303,7 +318,7 @@ def _members(
     twice = listed["customer"].filter(listed["customer"].is_duplicated())
     if len(twice):
         raise CampaignRefused(f"customer {twice[0]!r} is in the list more than once")
-    arms = _draw(listed["customer"], listed["band"], salt, share, before)
+    arms = draw(listed["customer"], listed["band"], salt=salt, share=share, before=before)
     kept: dict[str, str] = {}
     if groups is not None:
         kept = {
@@ -324,18 +339,6 @@ def _members(
     ]
 
 
-def _draw(customers: pl.Series, bands: pl.Series, salt: str, share: float, before: Mapping[str, str]) -> list[str]:
-    """The arm of each: the share of every band whose hash with the salt is lowest is held out; who had an arm keeps it."""
-    hashed = {key: hashlib.sha256(f"{salt}\0{key}".encode()).digest() for key in customers}
-    held = {key for key, arm in before.items() if arm == HOLDOUT}
-    for band in bands.unique(maintain_order=True):
-        within = customers.filter(bands == band).to_list()
-        wanted = round(share * len(within)) - sum(key in held for key in within)
-        free = sorted((key for key in within if key not in before), key=hashed.__getitem__)
-        held.update(free[: max(wanted, 0)])
-    return [HOLDOUT if key in held else CALL for key in customers]
-
-
 def _refuse_engaged(members: list[dict[str, Any]], engaged: pl.DataFrame, now: datetime) -> None:
     """Nobody is in two open campaigns: what the one does would be measured as the other's."""
     busy = dict(engaged.filter("open").select("customer", "campaign").iter_rows())
@@ -350,7 +353,7 @@ def _move(
 ) -> Campaign:
     now = at or datetime.now(UTC)
     with records.begin() as connection:
-        found = _read(records, connection, id)
+        found = read(records, connection, id, lock=True)
         if found.status != here:
             raise CampaignRefused(f"campaign {found.name!r} is {found.status}; only one that is {here} can be {stamp}")
         _advance(records, connection, found, {"status": there, stamp: now})
@@ -383,18 +386,6 @@ def _note(
     event = {"campaign": id, "customer": None, "field": field, "before": before, "after": after, "who": who}
     more = {"at": at, "source": source, "edit": uuid.uuid4().hex, "version": version}
     rows.add_events(connection, records.workspace, [event | more])
-
-
-def _read(records: Records, connection: Any, id: str) -> Campaign:
-    from churn.act import _campaign_rows as rows
-
-    row = rows.campaign(connection, records.workspace, id)
-    if row is None:
-        there = sorted(rows.ids(connection, records.workspace))
-        named = f"there are: {', '.join(there[:10])}" if there else "there is none yet; start one from a call list"
-        raise CampaignRefused(f"there is no campaign {id!r}; {named}")
-    sizes = [(of.arm, of.stage, of.members) for of in rows.sizes(connection, records.workspace) if of.campaign == id]
-    return _campaign(row, sizes)
 
 
 def _campaign(row: Any, sizes: Iterable[tuple[str, str, int]]) -> Campaign:

@@ -1,0 +1,232 @@
+"""What a campaign did: outcomes by arm, by intention to treat, with the interval it likely lies in, or when that can be said.
+
+An outcome counts for a campaign if it is of the snapshot that its list was made from; where the table has no snapshots, if
+leaving became known within one horizon from the start, or staying became known after that. Who is known to have left before the
+start counts in neither arm. Arms are compared by `churn.act.effect`. What was assumed about offers is never replaced silently:
+what was measured is offered, with its own law.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from churn.act import effect
+from churn.act.campaigns import DRAFT, FINISHED, TO_CALL, Campaign, find, groups, members
+from churn.act.effect import Effect, Mismatch, Money, Progress
+from churn.act.holdout import CALL, HOLDOUT
+
+if TYPE_CHECKING:
+    from churn.base.records import Records
+
+OUTCOMES = {"customer": pl.String(), "as_of": pl.Date(), "left": pl.Int8(), "known_at": pl.Date()}
+LEAST = 10  # customers with an outcome in each arm of a group, below which it is not told
+_RECENT_DAYS = 28  # over which the pace of outcomes is taken
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The effect in one group of a column; the intervals of all groups of a column hold together."""
+
+    label: str
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a campaign stands on a day.
+
+    `effect`: by intention to treat, of the outcomes known; `progress`: whether they are enough to say anything; `money`: what it
+    brought less what it cost, in the schema's currency, None without values; `by`: column → groups, None for those too small;
+    `mismatch`: whether the arms have the sizes that were drawn, among all members and among those whose outcome is known; `gone`:
+    how many had left before it began; `acceptance`: α and β of the law of offers that work, as measured, once it is finished and
+    there is enough.
+    """
+
+    campaign: Campaign
+    effect: Effect
+    progress: Progress
+    money: Money | None
+    by: Mapping[str, tuple[Group, ...]]
+    small: Mapping[str, tuple[str, ...]]
+    mismatch: Mismatch
+    lost: Mismatch
+    gone: int
+    acceptance: tuple[float, float] | None
+
+    @property
+    def measurable(self) -> bool:
+        """Whether there is an arm to compare with."""
+        return self.campaign.held_out > 0 and self.campaign.called > 0
+
+    @property
+    def readable(self) -> bool:
+        """Whether the difference may be told: enough outcomes, and arms as they were drawn."""
+        return self.measurable and self.progress.enough and not self.mismatch.found
+
+
+def measure(records: Records, id: str, outcomes: pl.DataFrame, *, today: date | None = None) -> Result:
+    """How a campaign stands, with the outcomes known by `today`.
+
+    Parameters
+    ----------
+    outcomes: `customer` (the key as text), `as_of` (the snapshot's date; null without snapshots), `left` (1 or 0), `known_at`.
+
+    Raises
+    ------
+    CampaignRefused: there is no such campaign. RecordsUnavailable: the database cannot be used.
+    """
+    day = today or datetime.now(UTC).date()
+    campaign, listed, of_groups = find(records, id), members(records, id), groups(records, id)
+    known = _known(campaign, listed, outcomes.filter(pl.col("known_at") <= day))
+    gone = int((known["state"] == "gone").sum())
+    told = known.filter(pl.col("left").is_not_null())
+    whole = _effect(told)
+    counted = {arm: int((told["arm"] == arm).sum()) for arm in (CALL, HOLDOUT)}
+    found, small = _by(told.join(of_groups, on="customer", how="left"), ("band", *of_groups.columns[1:]))
+    progress = _progress(campaign, listed, told, gone, day)
+    share = campaign.held_out / max(campaign.size, 1)
+    acceptance = None
+    if campaign.status == FINISHED and progress.enough and campaign.held_out and whole.difference is not None:
+        acceptance = effect.measured_acceptance(whole, campaign.assumptions.alpha, campaign.assumptions.beta)
+    return Result(
+        campaign=campaign,
+        effect=whole,
+        progress=progress,
+        money=_money(campaign, told),
+        by=found,
+        small=small,
+        mismatch=effect.mismatch(campaign.called, campaign.held_out, campaign.holdout_share),
+        lost=effect.mismatch(counted[CALL], counted[HOLDOUT], share),
+        gone=gone,
+        acceptance=acceptance,
+    )
+
+
+def treated(records: Records) -> pl.DataFrame:
+    """Whose leaving may have been changed by a call: `customer`, `campaign`, and the days `start` to `end` of its horizon.
+
+    Those to be called of every campaign that was started, reached or not, for who could not be reached is no random part of them.
+    """
+    from churn.act import _campaign_rows as rows
+    from churn.base.records import utc
+
+    with records.read() as connection:
+        found = rows.engaged(connection, records.workspace)
+    listed = [
+        (row.customer, row.campaign, begun := utc(row.started).date(), begun + timedelta(days=row.horizon_days))
+        for row in found
+        if row.arm == CALL and row.status != DRAFT and row.started is not None
+    ]
+    schema = {"customer": pl.String(), "campaign": pl.String(), "start": pl.Date(), "end": pl.Date()}
+    return pl.DataFrame(listed, schema=schema, orient="row")
+
+
+def is_treated(table: pl.DataFrame, treated: pl.DataFrame, *, key: str, snapshot: str | None, horizon_days: float) -> pl.Series:
+    """Which rows of a labelled table have a label that a call may have changed.
+
+    Parameters
+    ----------
+    table: with the key as text, and the date column `snapshot`, where the table has one. treated: as `treated` gives it.
+    horizon_days: of the labels: a row is touched where its own horizon and that of a campaign overlap.
+    """
+    if snapshot is None:
+        return table[key].cast(pl.String).is_in(treated["customer"].unique().to_list()).alias("treated")
+    rows = table.select(pl.col(key).cast(pl.String).alias("customer"), pl.col(snapshot).alias("day")).with_row_index("row")
+    over = pl.col("day") + pl.duration(days=round(horizon_days))
+    touched = rows.join(treated, on="customer").filter((pl.col("start") < over) & (pl.col("end") > pl.col("day")))
+    return rows["row"].is_in(touched["row"].unique().to_list()).alias("treated")
+
+
+# -- inside --------------------------------------------------------------------
+
+
+def _known(campaign: Campaign, listed: pl.DataFrame, outcomes: pl.DataFrame) -> pl.DataFrame:
+    """The members with `left` (1, 0 or null while open), `at` (the day that is known) and `state` (`gone` before the start)."""
+    start = (campaign.started or campaign.made).date()
+    end = start + timedelta(days=campaign.horizon_days)
+    dated = outcomes.filter(pl.col("as_of") == campaign.as_of).select(
+        "customer", left="left", at="known_at", state=pl.lit("known")
+    )
+    undated = outcomes.filter(pl.col("as_of").is_null())
+    gone = (pl.col("left") == 1) & (pl.col("known_at") < start)
+    left = (pl.col("left") == 1) & (pl.col("known_at") < end)
+    stayed = pl.col("known_at") >= end
+    by_day = undated.filter(gone | left | stayed).select(
+        "customer",
+        left=pl.when(gone).then(None).when(left).then(1).otherwise(0).cast(pl.Int8),
+        at=pl.col("known_at"),
+        state=pl.when(gone).then(pl.lit("gone")).otherwise(pl.lit("known")),
+    )
+    first = pl.concat([dated, by_day]).sort("at").unique("customer", keep="first", maintain_order=True)
+    return listed.join(first, on="customer", how="left", maintain_order="left").with_columns(pl.col("state").fill_null("open"))
+
+
+def _effect(told: pl.DataFrame) -> Effect:
+    return effect.intention_to_treat(*_counts(told))
+
+
+def _counts(told: pl.DataFrame) -> tuple[int, int, int, int]:
+    call, held = told.filter(pl.col("arm") == CALL), told.filter(pl.col("arm") == HOLDOUT)
+    return int(call["left"].sum()), call.height, int(held["left"].sum()), held.height
+
+
+def _by(told: pl.DataFrame, columns: tuple[str, ...]) -> tuple[dict[str, tuple[Group, ...]], dict[str, tuple[str, ...]]]:
+    """The groups large enough to be told, by column, and the labels of those that are not."""
+    found: dict[str, tuple[Group, ...]] = {}
+    small: dict[str, tuple[str, ...]] = {}
+    for column in columns:
+        counts = {
+            str(label): _counts(told.filter(pl.col(column) == label))
+            for label in told[column].drop_nulls().unique(maintain_order=True)
+        }
+        large = {label: one for label, one in counts.items() if min(one[1], one[3]) >= LEAST}
+        effects = effect.by_segment(tuple(large.values()))
+        found[column] = tuple(Group(label, one) for label, one in zip(large, effects, strict=True))
+        small[column] = tuple(label for label in counts if label not in large)
+    return found, small
+
+
+def _progress(campaign: Campaign, listed: pl.DataFrame, told: pl.DataFrame, gone: int, day: date) -> Progress:
+    """How far the outcomes are, against what the plan needed: an effect of the risk times the offers assumed to work."""
+    share = campaign.held_out / max(campaign.size, 1)
+    risk = float(listed["risk"].mean() or 0.0)  # type: ignore[arg-type]
+    recent = int((told["at"] > day - timedelta(days=_RECENT_DAYS)).sum())
+    last = None
+    if campaign.started is not None:
+        last = campaign.started.date() + timedelta(days=campaign.horizon_days)
+    return effect.progress(
+        told.height,
+        campaign.size - gone,
+        base_rate=risk,
+        effect=risk * campaign.assumptions.acceptance,
+        share_held=share,
+        today=day,
+        per_day=recent / _RECENT_DAYS,
+        last_day=last,
+    )
+
+
+def _money(campaign: Campaign, told: pl.DataFrame) -> Money | None:
+    """What was kept, less what it cost: a contact for each that was tried, an offer for each that it saved."""
+    if told["value"].is_null().all():
+        return None
+    call, held = told.filter(pl.col("arm") == CALL), told.filter(pl.col("arm") == HOLDOUT)
+    tried = int((call["stage"] != TO_CALL).sum())
+    taken = int((call["stage"] == "saved").sum())
+    cost = tried * campaign.assumptions.contact_cost + taken * campaign.offer
+    return effect.money(_values(call), _left(call), _values(held), _left(held), cost)
+
+
+def _values(some: pl.DataFrame) -> NDArray[np.float64]:
+    return some["value"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+
+def _left(some: pl.DataFrame) -> NDArray[np.bool_]:
+    return np.asarray(some["left"].to_numpy() == 1)
