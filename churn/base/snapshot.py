@@ -184,6 +184,21 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Gain:
+    """What offers bring in one group: `worthwhile` of `customers` are worth one, and these bring `money` together.
+
+    `average_risk` is 0–1; `average_money` is of those with known money, in the schema's currency per its period, None for none.
+    """
+
+    label: str
+    customers: int
+    average_risk: float
+    average_money: float | None
+    worthwhile: int
+    money: float
+
+
+@dataclass(frozen=True, slots=True)
 class Lead:
     """The reason that stands first for most customers of a group, besides the columns that make the group.
 
@@ -530,6 +545,21 @@ class Snapshot:
                 )
             )
         return tuple(found)
+
+    def gains(self, worth: str, by: str, filter: Filter = Filter()) -> tuple[Gain, ...]:
+        """What offers bring by the groups of a column, in the order of the groups; only groups that anybody is in.
+
+        Parameters
+        ----------
+        worth: what an offer to a customer is worth, as SQL (`churn.base.expected_value.expected_value_sql`).
+        """
+        code, labels = self._code_column(by), self._all_labels(by)
+        where, values = self._where(filter)
+        sql = (
+            f"SELECT {code}, count(*), avg(p), avg(v), count(*) FILTER (worth > 0), coalesce(sum(worth) FILTER (worth > 0), 0) "
+            f"FROM (SELECT *, {worth} AS worth FROM base {where}) GROUP BY {code} ORDER BY {code}"
+        )
+        return tuple(Gain(labels[row[0]], *row[1:]) for row in self._ask(sql, values))
 
     def leads(self, filter: Filter = Filter(), by: Sequence[str] = ()) -> dict[tuple[str, ...], Lead]:
         """For the groups of `segments`, by their labels, the reason that stands first for most of their customers.

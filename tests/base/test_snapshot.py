@@ -496,3 +496,22 @@ def test_what_training_foresaw(make_schema: MakeSchema, make_rows: MakeRows, ope
         assert snapshot.outcomes_tell
     with Snapshot.open(tmp_path / "scoring-0", schema, Settings(home=tmp_path)) as snapshot:
         assert {one.foreseen for one in snapshot.segments(by=("contract",))} == {None}
+
+
+def test_gains_are_the_sum_of_what_each_offer_is_worth(open_base: Open, make_rows: MakeRows, make_schema: MakeSchema) -> None:
+    schema = make_schema()
+    table = _random(make_rows, schema, 800)
+    base = open_base(table, schema)
+    found = base.gains("p * v - 20", "contract")
+    assert [one.label for one in found] == list(base.groups("contract"))
+    assert sum(one.customers for one in found) == 800
+    monthly = table.filter(pl.col("contract") == "M")
+    worth = monthly[RISK] * monthly["charge"] - 20
+    first = found[0]
+    assert (first.label, first.customers) == ("Month-to-month", monthly.height)
+    assert first.worthwhile == (worth > 0).sum()
+    assert first.money == pytest.approx(worth.filter(worth > 0).sum())
+    assert first.average_risk == pytest.approx(monthly[RISK].mean())
+    assert first.average_money == pytest.approx(monthly["charge"].mean())
+    alone = base.gains("p * v - 20", "contract", Filter().narrowed("contract", "Month-to-month"))
+    assert alone == (first,)
