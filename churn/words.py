@@ -145,6 +145,35 @@ TEMPLATES = {
     "either": "{one} or {other}",
     "lead raises": "Raised by {fact} ({share})",
     "lead lowers": "Lowered by {fact} ({share})",
+    # campaigns
+    "campaign draft": "{name} is a draft: {called} to call, {held} held out",
+    "campaign running": "{name}: {done} of {called} worked through so far",
+    "campaign not yet": "Not enough data yet: about {more} more {outcomes}{near}",
+    "campaign near": ", near {day}",
+    "campaign fewer": "{name}: {points} fewer left among those called (likely {low} to {high})",
+    "campaign more": "{name}: {points} more left among those called (likely {low} to {high})",
+    "campaign unclear": "{name}: no clear difference yet between called and not (likely {low} to {high} points fewer left)",
+    "campaign worth": "{told}, worth {money} so far",
+    "campaign cost": "{told}, at a loss of {money} so far",
+    "campaign nobody held": "{name}: nobody was held out, so whether calling helped cannot be told",
+    "campaign mismatch": (
+        "The groups are not of the size they were drawn: {held} of {customers} are held out, {expected} were planned. "
+        "Something was lost on the way, so the difference is in doubt."
+    ),
+    "campaign lost": (
+        "Outcomes are missing more often in one group than in the other: of {customers} known, {held} are of customers held out, "
+        "where {expected} would be expected. The difference is in doubt."
+    ),
+    "campaign small": "All outcomes together are fewer than the {needed} that the effect assumed needs; only a larger one shows.",
+    "campaign acceptance": (
+        "Offers worked for {share} of those about to leave, as measured ({likely}); {assumed} was assumed. To use it, set "
+        "assume_acceptance_alpha to {alpha} and assume_acceptance_beta to {beta}."
+    ),
+    "arm call": "Called",
+    "arm holdout": "Not called",
+    "alt arms": "Dots with ranges: share that left, {arms}.",
+    "alt arm": "{share} of {customers} {arm} ({low} to {high})",
+    "alt effects": "Dots with ranges: points fewer that left among called, for {count} groups; {first} leads with {points}.",
     # scoring a file
     "column customer number": "Customer number",
     "column outcome": "Outcome",

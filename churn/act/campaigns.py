@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
-from churn.act.holdout import CALL, HOLDOUT, MOST_SHARE, SHARE, draw, new_salt
+from churn.act.holdout import CALL as CALL
+from churn.act.holdout import HOLDOUT as HOLDOUT
+from churn.act.holdout import MOST_SHARE, SHARE, draw, new_salt
 from churn.base.expected_value import Assumptions
 from churn.base.groups import Filter
 from churn.base.snapshot import RISK

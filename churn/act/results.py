@@ -9,14 +9,16 @@ what was measured is offered, with its own law.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from churn import words
 from churn.act import effect
 from churn.act.campaigns import DRAFT, FINISHED, TO_CALL, Campaign, find, groups, members
 from churn.act.effect import Effect, Mismatch, Money, Progress
@@ -144,6 +146,79 @@ def is_treated(table: pl.DataFrame, treated: pl.DataFrame, *, key: str, snapshot
     return rows["row"].is_in(touched["row"].unique().to_list()).alias("treated")
 
 
+# -- in words ------------------------------------------------------------------
+
+
+def title(result: Result, currency: str) -> str:
+    """The answer in a sentence: fewer left among those called, or how far the campaign is."""
+    campaign, name = result.campaign, result.campaign.name
+    if campaign.status == DRAFT:
+        held = words.count(campaign.held_out)
+        return words.say("campaign draft", name=name, called=words.count(campaign.called), held=held)
+    if not result.measurable:
+        return words.say("campaign nobody held", name=name)
+    if not result.readable or result.effect.difference is None:
+        done = words.count(campaign.called - campaign.stages[TO_CALL])
+        return words.say("campaign running", name=name, done=done, called=words.count(campaign.called))
+    told = difference(result.effect, name)
+    if result.money is None or not result.effect.told:
+        return told
+    worth = words.money(abs(result.money.worth), currency, cents=False)
+    return words.say("campaign worth" if result.money.worth >= 0 else "campaign cost", told=told, money=worth)
+
+
+def difference(found: Effect, name: str) -> str:
+    """The difference of the arms in a sentence: which way, how far, and where it likely lies."""
+    assert found.difference is not None
+    low, high = found.interval.low, found.interval.high
+    if not found.told:
+        return words.say("campaign unclear", name=name, low=_bare(low), high=_bare(high))
+    size = words.points(abs(found.difference), signed=False)
+    if found.difference > 0:
+        return words.say("campaign fewer", name=name, points=size, low=_bare(low), high=_bare(high))
+    return words.say("campaign more", name=name, points=size, low=_bare(-high), high=_bare(-low))
+
+
+def not_yet(result: Result) -> str | None:
+    """How many outcomes are missing and when they should be there; None where there are enough."""
+    progress = result.progress
+    if progress.enough:
+        return None
+    near = "" if progress.day is None else words.say("campaign near", day=words.day(progress.day, year=False))
+    more = words.count(progress.more)
+    return words.say("campaign not yet", more=more, outcomes=words.plural("outcome", progress.more), near=near) + "."
+
+
+def doubts(result: Result) -> tuple[str, ...]:
+    """What speaks against reading the difference: arms of a wrong size, outcomes lost in one of them, too few customers."""
+    said = []
+    for name, found in (("campaign mismatch", result.mismatch), ("campaign lost", result.lost)):
+        if found.found:
+            held, customers = words.count(found.held), words.count(found.customers)
+            said.append(words.say(name, held=held, customers=customers, expected=words.count(found.expected)))
+    if result.measurable and result.progress.too_small and result.progress.needed is not None:
+        said.append(words.say("campaign small", needed=words.count(result.progress.needed)))
+    return tuple(said)
+
+
+def offered_acceptance(result: Result) -> str | None:
+    """What a finished campaign measured of offers, and how to use it instead of the assumption; None before that."""
+    if result.acceptance is None or not result.readable:
+        return None
+    alpha, beta = result.acceptance
+    measured = replace(result.campaign.assumptions, alpha=alpha, beta=beta)
+    middle, half = measured.acceptance, NormalDist().inv_cdf(0.9) * measured.acceptance_spread
+    likely = words.likely_between(words.percent(max(middle - half, 0.0)), words.percent(min(middle + half, 1.0)))
+    return words.say(
+        "campaign acceptance",
+        share=words.percent(middle),
+        likely=likely,
+        assumed=words.percent(result.campaign.assumptions.acceptance),
+        alpha=f"{alpha:.1f}",
+        beta=f"{beta:.1f}",
+    )
+
+
 # -- inside --------------------------------------------------------------------
 
 
@@ -226,6 +301,11 @@ def _money(campaign: Campaign, told: pl.DataFrame) -> Money | None:
 
 def _values(some: pl.DataFrame) -> NDArray[np.float64]:
     return some["value"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+
+def _bare(difference: float) -> str:
+    """Points without a plus and without the word."""
+    return words.points(difference, unit=False).lstrip("+")
 
 
 def _left(some: pl.DataFrame) -> NDArray[np.bool_]:

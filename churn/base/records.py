@@ -113,9 +113,13 @@ class Records:
             yield connection
 
     @contextmanager
-    def read(self) -> Iterator[sql.Connection]:
-        """A transaction that only reads, waits for no writer, and sees one moment on SQLite. Raises as `begin` does."""
-        with self._transaction({_READING: True}) as connection:
+    def read(self, *, steady: bool = False) -> Iterator[sql.Connection]:
+        """A transaction that only reads and waits for no writer. Raises as `begin` does.
+
+        On SQLite everything in it is of one moment; on a server only where that is asked for, with `steady`.
+        """
+        same = {"isolation_level": "REPEATABLE READ"} if steady and self._file is None else {}
+        with self._transaction({_READING: True, **same}) as connection:
             yield connection
 
     @contextmanager
