@@ -338,6 +338,13 @@ def groups_of(ranking: Ranking, known: Known, stop: int, columns: Sequence[str])
     return pl.DataFrame(found)
 
 
+def reasons_of(keys: pl.Series, known: Known) -> pl.DataFrame:
+    """`customer` and `reason_1` … of those of the keys that are in the base, in the order of the base."""
+    places = known.snapshot.places(keys)
+    table = known.snapshot.rows(places)
+    return pl.DataFrame([table[known.snapshot.schema.key].alias(CUSTOMER), *_reasons(table, places, known)])
+
+
 def _reasons(table: pl.DataFrame, places: NDArray[np.int64], known: Known) -> list[pl.Series]:
     """Three reasons of each, told from the points that the scoring keeps; else from the model, where that is quick."""
     schema = known.snapshot.schema

@@ -106,6 +106,7 @@ def export(
     unmasked: bool,
     delimiter: str = ",",
     marked: bool = True,
+    name: str | None = None,
 ) -> File:
     """Make the file, record it, and only then give it.
 
@@ -114,6 +115,7 @@ def export(
     rows: as `churn.act.call_list.rows`, with whatever other columns are to stand at the end. contacts: of the same customers in
         the same order, as they are (`contact_data`); None where there are none.
     unmasked: whether names, phones and addresses are told as they are. delimiter, marked: of CSV, see `spreadsheet.csv_bytes`.
+    name: of the file, where it is known already; made up otherwise (`file_name`).
 
     Raises
     ------
@@ -145,7 +147,7 @@ def export(
         id=id,
         campaign=origin.campaign,
         kind=kind,
-        name=file_name(origin, kind, id),
+        name=name or file_name(origin, kind, id),
         filter=segments.to_json(origin.filter),
         model=origin.model,
         scoring=origin.scoring,

@@ -1,0 +1,126 @@
+"""Call list: who may be called, ranked, kept for as long as nothing it rests on has changed.
+
+A ranking of a million customers is megabytes and takes a fifth of a second, so a few are kept for all visitors together, and none
+in a session.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import polars as pl
+
+from churn.act import campaigns, eligibility
+from churn.act.call_list import Known, Ranking, rank, shortened
+from churn.act.eligibility import Standing
+from churn.base.expected_value import Assumptions
+from churn.base.groups import Filter
+from churn.model.store import open_store
+from churn.score import outcomes
+from pages.shared import data
+from pages.shared.data import Pair
+
+_KEPT = 6  # rankings, and standings, of all visitors together
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Basis:
+    """Who may be called now; `token` is another one where that has changed."""
+
+    standing: Standing
+    token: str
+
+
+class _Shelf:
+    """The last few answers that are too large for the pair's own."""
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def answer(self, question: Hashable, work: Callable[[], T]) -> T:
+        with self._lock:
+            if question in self._answers:
+                self._answers.move_to_end(question)
+                return cast(T, self._answers[question])
+        found = work()
+        with self._lock:
+            self._answers[question] = found
+            while len(self._answers) > _KEPT:
+                self._answers.popitem(last=False)
+        return found
+
+
+_shelf = _Shelf()
+_looked: dict[Hashable, tuple[float, str, pl.DataFrame, pl.Series | None]] = {}
+
+
+def forget() -> None:
+    """Look at once at who is in a campaign: somebody has just begun one."""
+    _looked.clear()
+
+
+def basis(pair: Pair) -> Basis:
+    """Who may be called: asked of the database, and of the table of who must not be, every few seconds.
+
+    Raises
+    ------
+    SuppressionStops, DataError, RecordsUnavailable: who must not be called is not known for sure.
+    """
+    settings, question = data.desk().settings, pair.id
+    at, token, engaged, suppressed = _looked.get(question, (0.0, "", pl.DataFrame(), None))
+    if time.monotonic() - at > settings.refresh_s or not token:
+        engaged = campaigns.engaged(data.desk().records)
+        suppressed = eligibility.suppression(settings, pair.schema)
+        digest = hashlib.sha256(engaged.sort(engaged.columns).write_csv().encode())
+        digest.update(b"" if suppressed is None else suppressed.sort().to_frame().write_csv().encode())
+        token = digest.hexdigest()[:20]
+        _looked.clear()
+        _looked[question] = (time.monotonic(), token, engaged, suppressed)
+
+    def work() -> Standing:
+        known = _shelf.answer(("people", pair.id), lambda: eligibility.people(files(pair), pair.snapshot, settings))
+        gone = pair.answer("who is gone", lambda: _gone(pair))
+        return eligibility.standing(pair.snapshot, known, settings, engaged=engaged, gone=gone, suppressed=suppressed)
+
+    return Basis(_shelf.answer(("standing", pair.id, token), work), token)
+
+
+def files(pair: Pair) -> Path:
+    """The folder of the scoring's files, verified."""
+    return pair.answer("files of the scoring", lambda: data.desk().registry.scoring_folder(pair.snapshot.id))
+
+
+def _gone(pair: Pair) -> pl.Series:
+    """Who is known to have left since the day the base is about."""
+    found = outcomes.read(open_store(data.desk().settings))
+    since = pl.col(outcomes.AS_OF).is_null() | (pl.col(outcomes.AS_OF) >= pair.snapshot.as_of)
+    return found.filter((pl.col(outcomes.LEFT) == 1) & since)[outcomes.KEY]
+
+
+def ranking(pair: Pair, found: Basis, chosen: Filter, assumptions: Assumptions, offer: float) -> Ranking:
+    """Those of the filter who may be called, best first."""
+
+    def work() -> Ranking:
+        pool = pair.snapshot.pool(chosen)
+        able = eligibility.candidates(found.standing, pool, needs_worth=pair.snapshot.has_money)
+        return shortened(rank(able, pair.schema, assumptions, offer))
+
+    return _shelf.answer(_question(pair, found, chosen, assumptions, offer), work)
+
+
+def _question(pair: Pair, found: Basis, chosen: Filter, assumptions: Assumptions, offer: float) -> Hashable:
+    return ("ranking", pair.id, found.token, chosen, assumptions, offer)
+
+
+def known(pair: Pair, assumptions: Assumptions) -> Known:
+    """What the rows of a list are told from."""
+    return Known(pair.snapshot, files(pair), pair.bundle.model, pair.typical, pair.evidence, assumptions)

@@ -1,0 +1,493 @@
+"""Call list: whom to call, where the list ends and why, what calling should bring, and how it leaves the desk."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import pyarrow
+import streamlit as st
+
+from churn import words
+from churn.act import campaigns, effect, export, segments
+from churn.act.call_list import (
+    ACTION,
+    CUSTOMER,
+    MOST,
+    OWNER,
+    RANK,
+    REASONS,
+    SAME,
+    VALUE,
+    WORTH,
+    Cut,
+    Preview,
+    Ranking,
+    Terms,
+    contact_data,
+    cut,
+    groups_of,
+    masked_contacts,
+    preview,
+    rows,
+)
+from churn.base.expected_value import Assumptions
+from churn.base.groups import Filter
+from churn.base.snapshot import RISK
+from churn.charts import theme
+from churn.charts.bars import Bar, bar_list
+from churn.data.spreadsheet import DELIMITERS
+from churn.errors import ChurnError
+from churn.principal import CONTACTS
+from churn.understand.cohorts import dimensions
+from churn.words import escape_markdown as escape
+from pages.act import _list
+from pages.shared import data, state, widgets
+from pages.shared.data import Pair
+
+_PAGE = "call list"
+_CAPACITY, _BUDGET, _OFFER, _HOLDOUT = "list_calls", "list_budget", "list_offer", "list_uncalled"  # keys in the address
+_KEYS = (_CAPACITY, _BUDGET, _OFFER, _HOLDOUT)
+_FIRST_CALLS = 500
+_SHARES = (0.0, 0.05, 0.1, 0.2, 0.3)
+_LISTED = 20  # customers on one page of the table
+_FORMS = {"xlsx": "Excel", "csv": "CSV", "dialler": "Numbers only"}
+_DELIMITED = {"Comma": "comma", "Semicolon": "semicolon", "Tab": "tab"}
+
+
+def page(pair: Pair, chosen: Filter) -> None:
+    if not pair.totals(chosen).customers:
+        widgets.nobody(pair)
+        return
+    head = st.container()
+    _read_address()
+    assumptions = Assumptions.of(data.desk().settings)
+    terms = _pick(pair, chosen)
+    _write_address()
+    found = _list.basis(pair)
+    with widgets.loading(600):
+        ranking = _list.ranking(pair, found, chosen, assumptions, terms.offer)
+    end = cut(ranking, terms, assumptions)
+    told = preview(ranking, end.customers, terms, assumptions, pair.snapshot.covariance)
+    with head:
+        st.title(escape(_title(pair, told)), anchor=False)
+        st.markdown(f":gray[{escape(_next(pair, told, end))}]")
+    left, right = st.columns([0.585, 0.415], gap="medium")
+    with left:
+        _measurable(told)
+    with right:
+        _left_out(pair, ranking)
+    if not end.customers:
+        return
+    _customers(pair, ranking, end, assumptions, (chosen, found.token, terms.offer))
+    _take_away(pair, chosen, ranking, end, terms, assumptions)
+    _start(pair, chosen, ranking, end, told, terms, assumptions)
+
+
+# -- the answer ----------------------------------------------------------------
+
+
+def _title(pair: Pair, told: Preview) -> str:
+    """`Calling the best 412 customers should save $18k after $4k of cost`."""
+    if not told.customers:
+        return "Nobody is worth a call on these terms"
+    who = f"the best {words.counted(told.customers, 'customer')}"
+    if told.held:
+        who = f"{words.count(told.called)} of {who}"
+    if told.money is None:
+        return f"Calling {who} should keep {words.count(told.saves)} of {words.count(told.leavers)} expected leavers"
+    currency = pair.schema.currency
+    if told.money <= 0:
+        return f"Calling {who} should lose {words.money(-told.money, currency, cents=False)}"
+    saved, cost = words.money(told.money, currency, cents=False), words.money(told.cost, currency, cents=False)
+    return f"Calling {who} should save {saved} after {cost} of cost"
+
+
+def _next(pair: Pair, told: Preview, end: Cut) -> str:
+    currency = pair.schema.currency
+    parts = []
+    if told.customers:
+        saves = told.saves_interval
+        low, high = words.count(saves.low), words.count(saves.high)
+        if told.money_interval is not None:
+            ends = [words.money(one, currency, cents=False) for one in (told.money_interval.low, told.money_interval.high)]
+            parts.append(f"{words.capital(words.likely_between(*ends))}: about {words.counted(told.saves, 'customer')} kept.")
+        else:
+            cost = words.money(told.cost, currency, cents=False)
+            parts.append(f"{words.capital(words.likely_between(low, high))}, for {cost} of cost.")
+    parts.append(end.in_words(pair.schema))
+    return " ".join(parts)
+
+
+# -- what is asked ---------------------------------------------------------------
+
+
+def _pick(pair: Pair, chosen: Filter) -> Terms:
+    """Capacity, budget, offer and holdout; what nobody picked need not stand in the address."""
+    view, currency = state.view(_PAGE), pair.schema.currency
+    there = pair.totals(chosen).customers
+    offers = [action.cost for action in pair.schema.actions if action.cost]
+    usual = Terms(offer=min(offers, default=0.0), capacity=min(_FIRST_CALLS, there))
+    terms = Terms(
+        offer=_amount(view, _OFFER, usual.offer) or 0.0,
+        capacity=int(min(max(_amount(view, _CAPACITY, usual.capacity) or 1, 1), MOST)),
+        budget=_amount(view, _BUDGET, None),
+        holdout=min(_SHARES, key=lambda share: abs(share - (_amount(view, _HOLDOUT, usual.holdout) or 0.0))),
+    )
+    boxes = {_CAPACITY: terms.capacity, _BUDGET: terms.budget, _OFFER: terms.offer, _HOLDOUT: terms.holdout}
+    st.session_state.update({_box(key): value for key, value in boxes.items()})
+    priced = [f"{escape(one.label)}: {escape(words.money(one.cost, currency))}" for one in pair.schema.actions if one.cost]
+    costs = f" In the catalogue of actions: {'; '.join(priced)}." if priced else ""
+    with st.container(horizontal=True, key="_pick", vertical_alignment="bottom"):
+        st.number_input(
+            "Calls", min_value=1, max_value=MOST, step=50, key=_box(_CAPACITY), width=130, on_change=_picked,
+            args=(_CAPACITY, usual.capacity), help="How many can be on the list, at most.",
+        )  # fmt: skip
+        st.number_input(
+            f"Budget ({escape(currency)})", min_value=0.0, step=500.0, format="%0.0f", key=_box(_BUDGET), width=150,
+            placeholder="No limit", on_change=_picked, args=(_BUDGET, None),
+            help="What calls and offers may be expected to cost together, at most.",
+        )  # fmt: skip
+        st.number_input(
+            f"Offer ({escape(currency)})", min_value=0.0, step=5.0, format="%0.2f", key=_box(_OFFER), width=150,
+            on_change=_picked, args=(_OFFER, usual.offer),
+            help=f"What the offer costs for one customer who takes it.{costs}",
+        )  # fmt: skip
+        st.selectbox(
+            "Kept uncalled", _SHARES, format_func=lambda share: words.percent(share), key=_box(_HOLDOUT), width=140,
+            on_change=_picked, args=(_HOLDOUT, usual.holdout),
+            help="Chosen at random within each risk band. Without them nobody can tell whether calling helped.",
+        )  # fmt: skip
+        _segments(pair, chosen)
+    return terms
+
+
+def _amount(view: state.View, key: str, usual: float | None) -> float | None:
+    """A number that somebody picked, or that a link says; what is no amount is as though it were not there."""
+    told = view.get(key, ())
+    try:
+        value = float(told[0]) if told else usual
+    except ValueError:
+        return usual
+    return value if value is None or 0 <= value < 1e12 else usual
+
+
+def _box(key: str) -> str:
+    return f"_box {key}"
+
+
+def _picked(key: str, usual: float | None) -> None:
+    """A callback: somebody picked a number; the usual one need not stand in the address."""
+    value = st.session_state[_box(key)]
+    state.look({**state.view(_PAGE), key: () if value is None or value == usual else (f"{value:g}",)}, _PAGE)
+
+
+def _read_address() -> None:
+    told = {key: tuple(found) for key in _KEYS if (found := st.query_params.get_all(key))}
+    if told if state.entered() else told != state.written(_PAGE):
+        state.look(told, _PAGE)
+
+
+def _write_address() -> None:
+    for key in _KEYS:
+        wanted = list(state.view(_PAGE).get(key, ()))
+        if st.query_params.get_all(key) == wanted:
+            continue
+        if wanted:
+            st.query_params[key] = wanted
+        else:
+            del st.query_params[key]
+    state.write(_PAGE)
+
+
+# -- segments ----------------------------------------------------------------------
+
+
+def _segments(pair: Pair, chosen: Filter) -> None:
+    """Filters under a name: choose one, or name what is chosen now."""
+    with st.popover("Segments", icon=":material/bookmarks:", key="_segments", on_change="rerun") as opened:
+        if not opened.open:
+            return
+        records = data.desk().records
+        segments.count(records, pair.snapshot)
+        listed = segments.of_workspace(records)
+        if not listed:
+            st.markdown("No segment yet. Choose filters in the sidebar, then name them here.")
+        for one in listed:
+            _one_segment(pair, one)
+        with st.form("_name_segment", border=False):
+            told = "; ".join(export.filter_in_words(chosen, pair.schema)) or "nothing is chosen"
+            name = st.text_input("Name of these filters", max_chars=80, key="_segment_name", help=escape(told))
+            saved = st.form_submit_button("Save segment", disabled=not chosen)
+        if saved:
+            try:
+                segments.save(records, name, chosen, data.desk().visitor.name)
+            except ChurnError as error:
+                widgets.failed(error)
+            else:
+                st.rerun()
+
+
+def _one_segment(pair: Pair, one: segments.Segment) -> None:
+    found = segments.counts(data.desk().records, one.id)
+    last = found[-1] if found else None
+    usable = last is not None and last.scoring == pair.snapshot.id
+    size = f" · {words.count(last.customers)}" if last is not None and usable else ""
+    change = f" ({words.change(last.customers - found[-2].customers)})" if usable and last and len(found) > 1 else ""
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.button(
+            f"{escape(one.name)}{size}{change}",
+            type="tertiary",
+            key=f"_segment {one.id}",
+            disabled=not usable,
+            help=escape("; ".join(export.filter_in_words(one.filter, pair.schema))),
+            on_click=widgets.narrow,
+            args=(pair, one.filter),
+        )
+        st.button(
+            "Delete", icon=":material/delete:", type="tertiary", key=f"_unname {one.id}", help="Delete this segment",
+            on_click=segments.delete, args=(data.desk().records, one.id),
+        )  # fmt: skip
+
+
+# -- who is left out, and what can be learnt -----------------------------------------
+
+
+def _left_out(pair: Pair, ranking: Ranking) -> None:
+    """Who may not be called: a bar for each reason there is."""
+    recent = data.desk().settings.contact_days
+    some = [one for one in ranking.left_out if one.customers]
+    total = sum(one.customers for one in some)
+    st.header("Left out", anchor=False)
+    if not some:
+        st.caption(f"Nobody: all {words.count(ranking.asked)} customers may be called")
+        return
+    st.caption(f"{words.count(total)} of {words.count(ranking.asked)} customers; each under the first reason that holds")
+    bars = [
+        Bar(one.reason, one.in_words(recent), float(one.customers), words.count(one.customers))
+        for one in sorted(some, key=lambda one: -one.customers)
+    ]
+    drawn = bar_list(bars, what="customers left out", noun="reasons", leading=theme.NEUTRAL, others=_other_reasons)
+    widgets.chart(drawn, key="_left_out")
+
+
+def _other_reasons(rest: Sequence[Bar]) -> Bar:
+    total = sum(one.value for one in rest)
+    return Bar("", f"{words.count(len(rest))} other reasons", total, words.count(total))
+
+
+def _measurable(told: Preview) -> None:
+    """Whether a campaign of this list will show what calling does."""
+    st.header("Will it show whether calling helps?", anchor=False)
+    if not told.held:
+        st.markdown("No. Everybody on the list is called, so nobody can tell who would have stayed anyway. Keep some uncalled.")
+        return
+    kept = words.counted(told.held, "customer")
+    st.markdown(f"{kept} of the {words.count(told.customers)} stay uncalled, chosen at random within each risk band.")
+    least = effect.minimum_detectable(told.called, told.held, told.average_risk or 0.0)
+    if least is None:
+        st.markdown("Too few for a certain answer: even if nobody who is called left, it could be chance.")
+    else:
+        st.markdown(
+            f"If calling lowers the share that leaves by **{words.points(least, signed=False)}** or more, the campaign will "
+            f"show it 8 times in 10. {words.capital(words.percent(told.average_risk))} of them are expected to leave, uncalled."
+        )
+
+
+# -- the list ----------------------------------------------------------------------------
+
+
+def _customers(pair: Pair, ranking: Ranking, end: Cut, assumptions: Assumptions, question: tuple[Any, ...]) -> None:
+    st.header("The list", anchor=False)
+    pages = -(-end.customers // _LISTED)
+    turned = f"_list_page {hash((pair.id, question))}"
+    at = min(int(st.session_state.get(turned, 1)), pages)
+    start, stop = (at - 1) * _LISTED, min(at * _LISTED, end.customers)
+    asked = ("list rows", *question, start, stop)
+    with widgets.loading(760):
+        listed, contacts = pair.answer(asked, lambda: _rows(pair, ranking, assumptions, start, stop))
+    st.caption("Best first · contact data is masked · click a customer to see why and what could help")
+    _table(pair, listed, contacts)
+    if pages > 1:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.pagination(pages, key=turned, max_visible_pages=5)
+            st.caption(f"{words.count(start + 1)}–{words.count(stop)} of {words.count(end.customers)}")
+
+
+def _rows(pair: Pair, ranking: Ranking, assumptions: Assumptions, start: int, stop: int) -> tuple[Any, Any]:
+    known = _list.known(pair, assumptions)
+    listed = rows(ranking, known, start, stop)
+    return listed, masked_contacts(listed[CUSTOMER], known.folder, pair.schema)
+
+
+def _table(pair: Pair, listed: Any, contacts: Any) -> None:
+    schema = pair.schema
+    keys: list[str] = listed[CUSTOMER].to_list()
+    click, opened, key = "_list-click", "_list-open", "_list"
+
+    def note(row: int) -> None:
+        state.open_customer(keys[row])
+        st.session_state[opened] = True
+
+    def chose() -> None:
+        if found := st.session_state[key].selection.rows:
+            note(found[0])
+
+    columns: dict[str, list[Any]] = {"Customer": [f":material/person_search: {one}" for one in keys]}
+    columns["Risk"] = [min(max(words.whole_percent(one), 1), 99) for one in listed[RISK]]
+    longest = max((theme.width(one) for one in keys), default=0.0)
+    config: dict[str, Any] = {
+        "Customer": st.column_config.ButtonColumn(
+            type="tertiary", alignment="left", on_click=lambda: note(st.session_state[click].row), key=click,
+            width=round(min(longest + 54, 160)),
+        ),
+        "Risk": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d%%", color="#DF8548", width=84),
+    }  # fmt: skip
+    if schema.money is not None:
+        money = f"{schema.currency.replace('%', '%%')}%,.0f"
+        columns["A call is worth"] = listed[WORTH].to_list()
+        columns["Customer is worth"] = listed[VALUE].to_list()
+        config["A call is worth"] = st.column_config.NumberColumn(
+            format=money, width=96, help="What the offer is expected to bring, less what it costs. It rests on assumptions."
+        )
+        config["Customer is worth"] = st.column_config.NumberColumn(
+            format=money, width=118, help="What is kept if the customer stays. It rests on an assumption."
+        )
+    columns["Most associated with it"] = [_why(row) for row in listed.select(f"reason_{n}" for n in range(1, REASONS + 1)).rows()]
+    config["Most associated with it"] = st.column_config.TextColumn(width=330)
+    if schema.actions:
+        columns["What could help most"] = listed[ACTION].to_list()
+        config["What could help most"] = st.column_config.TextColumn(
+            width=190,
+            help="The model's answer from customers like this one, not a promise. Empty where nothing is worth its cost.",
+        )
+    if contacts is not None:
+        columns["Contact"] = _contact(contacts, schema)
+        config["Contact"] = st.column_config.TextColumn(width=190)
+    if listed[OWNER].null_count() < listed.height:
+        columns["Owner"] = listed[OWNER].to_list()
+    if listed[SAME].null_count() < listed.height:
+        columns["Same phone"] = listed[SAME].to_list()
+        config["Same phone"] = st.column_config.TextColumn(
+            help="Left out, as this customer has the same phone and is placed better."
+        )
+    columns["Rank"] = listed[RANK].to_list()
+    config["Rank"] = st.column_config.NumberColumn(format="%,d", width=60)
+    st.dataframe(
+        pyarrow.table(columns),
+        column_config=config,
+        hide_index=True,
+        on_select=chose,
+        selection_mode="single-row",
+        key=key,
+        height="content",
+        placeholder=words.NOTHING,
+        alt=f"Table: {words.count(len(keys))} customers to call, the best first; {keys[0]} leads.",
+    )
+    if st.session_state.pop(opened, False):
+        widgets.go(widgets.CUSTOMER)
+
+
+def _why(reasons: Sequence[str | None]) -> str | None:
+    return " · ".join(one for one in reasons if one) or None
+
+
+def _contact(contacts: Any, schema: Any) -> list[str | None]:
+    """Name and phone, masked; the address where there is no phone."""
+    roles = [column for column in (schema.contacts.name, schema.contacts.phone or schema.contacts.email) if column]
+    return [_why(row) for row in contacts.select(column for column in roles if column in contacts.columns).rows()]
+
+
+# -- what becomes of it ----------------------------------------------------------------------
+
+
+def _origin(pair: Pair, chosen: Filter, terms: Terms, assumptions: Assumptions) -> export.Origin:
+    simulated = data.desk().settings.simulated or pair.snapshot.simulated
+    told = export.filter_in_words(chosen, pair.schema)
+    return export.Origin(
+        title="; ".join(told) or "Call list",
+        filter=chosen,
+        model=pair.snapshot.model,
+        scoring=pair.snapshot.id,
+        as_of=pair.snapshot.as_of,
+        terms=terms,
+        assumptions=assumptions,
+        simulated=simulated,
+    )
+
+
+def _take_away(pair: Pair, chosen: Filter, ranking: Ranking, end: Cut, terms: Terms, assumptions: Assumptions) -> None:
+    """Files: made, recorded, and only then given."""
+    st.header("Take it away", anchor=False)
+    may, known = data.desk().visitor.may(CONTACTS), _list.known(pair, assumptions)
+    reachable = pair.schema.contacts.phone is not None
+    offered = [kind for kind in export.KINDS if kind != "dialler" or (may and reachable)]
+    with st.container(horizontal=True, vertical_alignment="bottom", key="_export"):
+        kind: export.Kind = "xlsx"
+        picked = st.segmented_control("File", offered, format_func=_FORMS.__getitem__, default=kind, required=True, key="_kind")
+        kind = picked or kind
+        delimiter = "comma"
+        if kind == "csv":
+            delimiter = _DELIMITED[st.selectbox("Delimited by", list(_DELIMITED), key="_delimiter", width=140)]
+        unmasked = may and kind != "dialler" and st.toggle("Names and phones as they are", key="_unmasked")
+        origin = _origin(pair, chosen, terms, assumptions)
+        name = export.file_name(origin, kind, uuid.uuid4().hex)
+
+        def make() -> bytes:
+            listed = rows(ranking, known, 0, end.customers)
+            contacts = contact_data(listed[CUSTOMER], known.folder, pair.schema)
+            made = export.export(
+                data.desk().records, listed, contacts, pair.schema, origin, data.desk().visitor,
+                kind=kind, unmasked=unmasked, delimiter=DELIMITERS[delimiter], name=name,
+            )  # fmt: skip
+            return made.content
+
+        st.download_button(
+            "Export", make, file_name=name, mime=export.MIME[kind], on_click="ignore", icon=":material/download:", key="_download"
+        )
+    who = "" if may else " Contact data is masked: taking it out needs the role “contacts”."
+    every = "everybody on the list, those to be kept uncalled too; start a campaign to draw them" if terms.holdout else "the list"
+    st.caption(f"The file holds {every}. Each export is recorded: who, when, and from what.{who}")
+
+
+def _start(pair: Pair, chosen: Filter, ranking: Ranking, end: Cut, told: Preview, terms: Terms, assumptions: Assumptions) -> None:
+    """Make a campaign of the list: who stays uncalled is drawn then."""
+    st.header("Start a campaign", anchor=False)
+    st.caption(
+        f"A draft: {words.count(told.called)} to call, {words.count(told.held)} kept uncalled; calling begins when you say so"
+    )
+    with st.form("_campaign", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.text_input("Name", max_chars=80, key="_campaign_name", placeholder="Autumn save", width=320)
+        begun = st.form_submit_button("Start a campaign", type="primary")
+    if not begun:
+        return
+    known = _list.known(pair, assumptions)
+    columns = [one.column for one in dimensions(pair.snapshot) if one.first]
+    try:
+        with st.spinner("Drawing who stays uncalled"):
+            made = campaigns.create(
+                data.desk().records,
+                rows(ranking, known, 0, end.customers),
+                name=name,
+                model=pair.snapshot.model,
+                scoring=pair.snapshot.id,
+                as_of=pair.snapshot.as_of,
+                horizon_days=pair.schema.horizon_days,
+                who=data.desk().visitor.name,
+                assumptions=assumptions,
+                chosen=chosen,
+                plan=asdict(replace(terms)),
+                holdout_share=terms.holdout,
+                groups=groups_of(ranking, known, end.customers, columns),
+            )
+    except ChurnError as error:
+        widgets.failed(error)
+        return
+    _list.forget()
+    st.success(f"{escape(made.name)} is a draft: {words.count(made.called)} to call, {words.count(made.held_out)} kept uncalled.")
+
+
+run = data.run()
+page(run.pair, run.chosen)
