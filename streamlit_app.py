@@ -12,11 +12,12 @@ OVERVIEW = st.Page(widgets.OVERVIEW, title="Overview", default=True)
 COHORTS = st.Page(widgets.COHORTS, title="Cohorts", url_path="cohorts")
 EXPLAIN = st.Page(widgets.EXPLAIN, title="Explain", url_path="explain")
 CUSTOMER = st.Page(widgets.CUSTOMER, title="Customer", url_path="customer")
+CALL_LIST = st.Page("pages/act/call_list.py", title="Call list", url_path="call-list")
 SCORE_FILE = st.Page("pages/act/score_file.py", title="Score a file", url_path="score-file")
 CHAMPION = st.Page("pages/watch/champion.py", title="Champion", url_path="champion")
 MENU = {
     "Understand": ((OVERVIEW, ":material/space_dashboard:"), (COHORTS, ":material/grid_view:"), (EXPLAIN, ":material/insights:")),
-    "Act": ((CUSTOMER, ":material/person_search:"), (SCORE_FILE, ":material/upload_file:")),
+    "Act": ((CUSTOMER, ":material/person_search:"), (CALL_LIST, ":material/call:"), (SCORE_FILE, ":material/upload_file:")),
     "Watch": ((CHAMPION, ":material/workspace_premium:"),),
 }
 
