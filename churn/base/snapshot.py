@@ -561,6 +561,18 @@ class Snapshot:
         )
         return tuple(Gain(labels[row[0]], *row[1:]) for row in self._ask(sql, values))
 
+    def tenures(self, feature: str, by: str | None = None, filter: Filter = Filter()) -> tuple[tuple[str, float, bool, int], ...]:
+        """How many customers have been there for how long: group of `by`, value of `feature`, whether they left, how many.
+
+        Whoever is not known to have left is still there. Without `by` the group is empty text; values not known are left out.
+        """
+        own = self._columns[self.schema.feature(feature).name]
+        code, labels = ("0", ("",)) if by is None else (self._code_column(by), self._all_labels(by))
+        where, values = self._where(filter)
+        known = f"{where} {'AND' if where else 'WHERE'} {own} IS NOT NULL"
+        sql = f"SELECT {code} AS c, {own} AS t, coalesce(left_, 0) = 1 AS l, count(*) FROM base {known} GROUP BY ALL ORDER BY ALL"
+        return tuple((labels[code], float(t), bool(left), n) for code, t, left, n in self._ask(sql, values))
+
     def leads(self, filter: Filter = Filter(), by: Sequence[str] = ()) -> dict[tuple[str, ...], Lead]:
         """For the groups of `segments`, by their labels, the reason that stands first for most of their customers.
 
