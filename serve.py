@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 HERE = Path(__file__).resolve().parent
-_COLLECT_EVERY_S = 1.0
+_COLLECT_EVERY_S = 5.0
 if str(HERE) not in sys.path:  # `churn app` starts from anywhere
     sys.path.insert(0, str(HERE))
 
@@ -88,11 +88,11 @@ def _allow(hosts: str) -> None:
 
 
 def _collect_seldom() -> None:
-    """Have the collection that follows every run of a script happen at most once a second.
+    """Have the collection that follows every run of a script happen at most once in five seconds.
 
     Streamlit 1.67 collects everything after every run, those that merely look for a new pair included; with 50 sessions that
     was half the processor time of the server and stood in everybody's way. Without any, memory grows without bound; what
-    a second leaves behind does not matter.
+    five seconds leave behind does not matter, while of one collection a second every tenth click would feel the pause.
     """
     import gc
     import threading

@@ -29,7 +29,7 @@ def frame() -> None:
     widgets.dress(page.title)
     widgets.menu(MENU)
     try:
-        with widgets.loading():
+        with widgets.loading(wait=data.desk().pair is None):
             pair = data.begin()
         if pair is None:
             widgets.nothing_to_show(data.desk())

@@ -192,6 +192,9 @@ class Visitor:
         if isinstance(identity, str) and identity.startswith("$$ID-"):
             key = identity.split("-", 2)[2]
             self.widgets[key] = (identity, body)
+            if identity in self._values and getattr(body, "set_value", False):  # the script put another value there
+                field = self._values[identity][0]
+                self._values[identity] = (field, list(body.value) if field.endswith("_array_value") else body.value)
             if message.delta.fragment_id:
                 self._fragments[identity] = message.delta.fragment_id
         texts = [str(getattr(body, name)) for name in _TEXTS.get(kind, ()) if getattr(body, name, "")]

@@ -38,11 +38,10 @@ def _block(pair: Pair, tried: Tried) -> None:
     click = "click a value to try it" if can else f"{escape(_fixed(first, second))} cannot be changed, only looked at"
     st.caption(f"Had it always been so, from {start} · grey: no real customer is like that · {click}")
     key = (tried.customer.key, tuple(standing.items()), first.name, second.name if second else None)
-    with widgets.loading(260):
-        if second is None:
-            _one(pair, tried, first, standing, key)
-        else:
-            _two(pair, tried, (first, second), standing, key)
+    if second is None:
+        _one(pair, tried, first, standing, key)
+    else:
+        _two(pair, tried, (first, second), standing, key)
 
 
 def _pick(pair: Pair, tried: Tried) -> tuple[Feature, Feature | None]:
@@ -72,9 +71,11 @@ def _fixed(first: Feature, second: Feature | None) -> str:
 
 
 def _one(pair: Pair, tried: Tried, feature: Feature, standing: dict[str, str | float], key: Any) -> None:
-    found = pair.answer(
+    found = widgets.answer(
+        pair,
         ("curve", *key),
         lambda: curve(tried.customer.row, feature, pair.bundle.model, pair.evidence, changes=standing),
+        260,
     )
 
     def clicked(point: Sequence[Any]) -> None:
@@ -86,9 +87,11 @@ def _one(pair: Pair, tried: Tried, feature: Feature, standing: dict[str, str | f
 
 
 def _two(pair: Pair, tried: Tried, features: tuple[Feature, Feature], standing: dict[str, str | float], key: Any) -> None:
-    found = pair.answer(
+    found = widgets.answer(
+        pair,
         ("surface", *key),
         lambda: surface(tried.customer.row, features, pair.bundle.model, pair.evidence, changes=standing),
+        260,
     )
     first, second = features
 

@@ -36,13 +36,14 @@ def actions(pair: Pair, tried: Tried) -> None:
     st.header("What could help most", anchor=False)
     assumptions = Assumptions.of(data.desk().settings)
     customer = tried.customer
-    with widgets.loading(240):
-        found = pair.answer(
-            ("ranking", customer.key),
-            lambda: rank_actions(
-                customer.row, customer.money, model=pair.bundle.model, evidence=pair.evidence, assumptions=assumptions
-            ),
-        )
+    found = widgets.answer(
+        pair,
+        ("ranking", customer.key),
+        lambda: rank_actions(
+            customer.row, customer.money, model=pair.bundle.model, evidence=pair.evidence, assumptions=assumptions
+        ),
+        240,
+    )
     if not pair.schema.actions:
         _how_to_add()
         return
@@ -151,17 +152,14 @@ def _changes(pair: Pair, tried: Tried) -> None:
         return
     goal = _goal(lower)
     customer = tried.customer
-    with widgets.loading(200):
-        found = pair.answer(
-            ("changes", customer.key, goal.below),
-            lambda: what_would_have_to_change(
-                customer.row,
-                goal.below,
-                model=pair.bundle.model,
-                evidence=pair.evidence,
-                reference=pair.bundle.reference,
-            ),
-        )
+    found = widgets.answer(
+        pair,
+        ("changes", customer.key, goal.below),
+        lambda: what_would_have_to_change(
+            customer.row, goal.below, model=pair.bundle.model, evidence=pair.evidence, reference=pair.bundle.reference
+        ),
+        200,
+    )
     if found.answers:
         st.caption("Had it always been so · the smallest changes, each of other fields · click one to try it in the what-if")
         _answers(pair, tried, found)

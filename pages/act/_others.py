@@ -40,8 +40,7 @@ def _similar(pair: Pair, customer: Customer, own: Account) -> None:
     if not pair.snapshot.has_points:
         st.markdown("This scoring keeps no reasons to compare customers by. Score the base again to see who is similar.")
         return
-    with widgets.loading(240):
-        found = pair.answer(("nearest", customer.key), nearest)
+    found = widgets.answer(pair, ("nearest", customer.key), nearest, 240)
     if not found:
         st.markdown("There is nobody to compare this customer with.")
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-import pandas as pd
+import pyarrow
 import streamlit as st
 
 from churn import words
@@ -38,12 +38,12 @@ def choosable(
         if found := st.session_state[key].selection.rows:
             on_choose(found[0])
 
-    table = pd.DataFrame({name: list(values) for name, values in columns.items()})
-    table[first] = [f"{icon} {text}" for text in table[first]]
+    table = pyarrow.table({name: list(values) for name, values in columns.items()})
+    table = table.set_column(table.column_names.index(first), first, [[f"{icon} {text}" for text in columns[first]]])
     st.session_state[key] = {"selection": {"rows": [], "columns": [], "cells": []}}  # what is tried stands in the what-if
     shown: Any = table
-    if grey:
-        shown = table.style.apply(lambda row: [_GREYS[theme()] if row.name in grey else ""] * len(row), axis=1)
+    if grey:  # styles are pandas' alone
+        shown = table.to_pandas().style.apply(lambda row: [_GREYS[theme()] if row.name in grey else ""] * len(row), axis=1)
     st.dataframe(
         shown,
         column_config={

@@ -24,8 +24,7 @@ _REASONS = 5  # reasons told on each side
 def page(pair: Pair, chosen: Filter) -> None:
     _kept.follow_link(pair)
     key = state.customer()
-    with widgets.loading(700):
-        customer = pair.snapshot.customer(key) if key else None
+    customer = pair.snapshot.customer(key) if key else None
     left, right = st.columns([0.7, 0.3], gap="medium")
     with right:
         _find.search(pair)
@@ -131,23 +130,29 @@ def _told(heading: str, reasons: Sequence[Reason]) -> None:
 
 
 def _facts(pair: Pair, customer: Customer, account: Account) -> None:
-    with st.expander(f"All {len(account.reasons)} facts about this customer"):
-        by_name = {reason.feature: reason for reason in account.reasons}
-        ordered = [by_name[name] for name in pair.schema.names]
-        table = {
-            "Fact": [reason.label for reason in ordered],
-            "Value": [reason.value for reason in ordered],
-            "Usual": [reason.usual or None for reason in ordered],
-            "Points": [words.points(reason.printed_points / 100, unit=False) for reason in ordered],
-        }
-        st.dataframe(
-            pyarrow.table(table),
-            hide_index=True,
-            height="content",
-            placeholder=words.NOTHING,
-            column_config={"Points": st.column_config.TextColumn(alignment="right", width="small")},
-            alt=f"Table: {len(ordered)} facts about customer {customer.key} with their points of risk",
-        )
+    """Every fact with its points, folded until asked for."""
+    with st.expander(f"All {len(account.reasons)} facts about this customer", key="_facts", on_change="rerun") as block:
+        if block.open:
+            _fact_table(pair, customer, account)
+
+
+def _fact_table(pair: Pair, customer: Customer, account: Account) -> None:
+    by_name = {reason.feature: reason for reason in account.reasons}
+    ordered = [by_name[name] for name in pair.schema.names]
+    table = {
+        "Fact": [reason.label for reason in ordered],
+        "Value": [reason.value for reason in ordered],
+        "Usual": [reason.usual or None for reason in ordered],
+        "Points": [words.points(reason.printed_points / 100, unit=False) for reason in ordered],
+    }
+    st.dataframe(
+        pyarrow.table(table),
+        hide_index=True,
+        height="content",
+        placeholder=words.NOTHING,
+        column_config={"Points": st.column_config.TextColumn(alignment="right", width="small")},
+        alt=f"Table: {len(ordered)} facts about customer {customer.key} with their points of risk",
+    )
 
 
 run = data.run()

@@ -203,6 +203,11 @@ class Pair:
             self.account(customer)
             self.evidence.support(customer.row, customer.row, self.schema.names)
 
+    def knows(self, question: Hashable) -> bool:
+        """Whether the answer to a question has been worked out."""
+        with self._lock:
+            return question in self._answers
+
     def answer(self, question: Hashable, work: Callable[[], T]) -> T:
         """The answer to a question about this pair, worked out once; the answers least asked for are let go.
 

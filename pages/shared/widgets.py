@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pyarrow
@@ -37,6 +37,8 @@ _KEY, _BESIDE_KEY = 160, 54  # px for the number of a customer in a table, at mo
 _ANYTHING = {"yes", "no", "not known", "other", "any value"}  # labels that say nothing without their column
 
 _log = logging.getLogger("churn.app")
+
+T = TypeVar("T")
 
 
 # -- the frame ---------------------------------------------------------------
@@ -76,10 +78,19 @@ def local(moment: datetime) -> datetime:
 
 
 @contextmanager
-def loading(height: int = 400) -> Iterator[None]:
-    """Show a placeholder of the final height while the block takes longer than a moment."""
-    with st.skeleton(height=height):
+def loading(height: int = 400, *, wait: bool = True) -> Iterator[None]:
+    """Show a placeholder of the final height while the block takes longer than a moment.
+
+    A placeholder costs a thread, so where it is known beforehand that there is nothing to `wait` for, its place stays empty.
+    """
+    with st.skeleton(height=height) if wait else st.empty():
         yield
+
+
+def answer(pair: Pair, question: Hashable, work: Callable[[], T], height: int = 400) -> T:
+    """`pair.answer`, with a placeholder of the final height where it has to be worked out."""
+    with loading(height, wait=not pair.knows(question)):
+        return pair.answer(question, work)
 
 
 def frame_line(title: str, pair: Pair, chosen: Filter) -> None:

@@ -75,8 +75,8 @@ def page(pair: Pair, chosen: Filter) -> None:
     _read_address()
     columns, figure = _pick(pair, chosen)
     _write_address()
-    with widgets.loading(900):
-        table = pair.answer(("cohort table", chosen, columns), lambda: cohort_table(pair.snapshot, chosen, columns))
+    question = ("cohort table", chosen, columns)
+    table = widgets.answer(pair, question, lambda: cohort_table(pair.snapshot, chosen, columns), 900)
     with head:
         st.title(escape(_title(pair, table)), anchor=False)
         st.markdown(f":gray[{_next(pair, table)}]")
@@ -643,8 +643,7 @@ def _slug(name: str) -> str:
 def _stand_out(pair: Pair, chosen: Filter, group: _Chosen | None) -> None:
     """Groups of up to three conditions that nobody asked for."""
     st.header("Riskiest segments, found by themselves", anchor=False)
-    with widgets.loading(300):
-        found = pair.answer(("riskiest", chosen), lambda: riskiest(pair.snapshot, chosen))
+    found = widgets.answer(pair, ("riskiest", chosen), lambda: riskiest(pair.snapshot, chosen), 300)
     if not found.segments:
         st.markdown("No group of up to three conditions stands out from these customers by more than chance.")
         st.caption(_how(found))

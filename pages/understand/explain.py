@@ -71,8 +71,7 @@ def page(pair: Pair, chosen: Filter) -> None:
     _read_address()
     controls = st.container(horizontal=True, vertical_alignment="bottom", key="_explain_pick")
     unit = _pick_unit(pair, controls)
-    with widgets.loading(900):
-        found = pair.answer(("influences", chosen, unit), lambda: what_matters(pair.snapshot, chosen, unit))
+    found = widgets.answer(pair, ("influences", chosen, unit), lambda: what_matters(pair.snapshot, chosen, unit), 900)
     if found is None or found.small:
         with head:
             if found is None and not pair.totals(chosen).customers:

@@ -28,8 +28,7 @@ _Print = Callable[[float], str]
 
 
 def page(pair: Pair, chosen: Filter) -> None:
-    with widgets.loading(900):
-        totals = pair.totals(chosen)
+    totals = widgets.answer(pair, ("totals", chosen), lambda: pair.snapshot.totals(chosen), 900)
     if not totals.customers:
         widgets.nobody(pair)
         return

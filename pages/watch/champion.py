@@ -63,7 +63,7 @@ def _why(pair: Pair, shown: Metrics | None, change: Change) -> None:
     why = f": {escape(change.why)}" if change.why else ""
     ranges = " · in brackets, the likely range (19 times in 20)" if shown else ""
     st.caption(f"Put in use by {escape(change.who)} on {words.moment(widgets.local(change.since))}{why}{ranges}")
-    with widgets.loading(120):
+    with widgets.loading(120, wait=not pair.knows("judged")):
         found = _verdicts(pair, shown)
     half = (len(found) + 1) // 2
     for column, some in zip(st.columns(2, gap="medium"), (found[:half], found[half:]), strict=True):
@@ -135,8 +135,7 @@ def _versions(pair: Pair) -> None:
     st.header("Versions", anchor=False)
     desk = data.desk()
     try:
-        with widgets.loading(200):
-            listed = pair.answer(("versions", int(time.monotonic() // _LOOK_S)), desk.registry.versions)
+        listed = widgets.answer(pair, ("versions", int(time.monotonic() // _LOOK_S)), desk.registry.versions, 200)
     except StoreUnavailable as error:
         st.warning(f"The versions cannot be listed: {escape(error)}", icon=":material/cloud_off:")
         return

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import polars as pl
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -32,6 +33,11 @@ from .page_bases import BASES, DOCUMENT, customers, publish_model, publish_scori
 PAGE = "pages/act/customer.py"
 KEY = "C*0011_"  # monthly contract, fibre, no security: a risk of 77%
 Run = Callable[..., AppTest]
+
+
+def table_with(app: AppTest, column: str) -> pd.DataFrame:
+    """The first table on the page that has such a column."""
+    return next(table.value for table in app.dataframe if column in table.value)
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +132,10 @@ def test_customer_no_longer_in_the_base(workspace: Path, run_page: Run) -> None:
 
 
 def test_reasons_add_up(opened: AppTest, risk: Callable[..., float]) -> None:
+    opened.session_state["_facts"] = True  # unfolded
+    opened.run()
     assert not opened.exception
-    points = opened.dataframe[0].value["Points"].str.replace("−", "-").astype(int)
+    points = table_with(opened, "Fact")["Points"].str.replace("−", "-").astype(int)
     typical = words.whole_percent(small_model(Schema.model_validate(DOCUMENT)).typical_risk)
     assert typical + points.sum() == words.whole_percent(risk(KEY))
 
@@ -183,9 +191,9 @@ def test_another_customer_starts_unedited(opened: AppTest) -> None:
 
 @pytest.mark.parametrize("key", ["C*0003_", "C*0009_"])
 def test_missing_number(workspace: Path, run_page: Run, key: str) -> None:
-    app = run_page(workspace, PAGE, session={"_customer": key})
+    app = run_page(workspace, PAGE, session={"_customer": key, "_facts": True})
     assert not app.exception
-    assert "not known" in app.dataframe[0].value["Value"].tolist()
+    assert "not known" in table_with(app, "Fact")["Value"].tolist()
     assert "None" not in said(app)
     assert "nan" not in said(app).lower()
 
@@ -255,7 +263,7 @@ def with_actions(tmp_path: Path) -> Path:
 def test_actions_and_every_two_of_them_are_ranked(with_actions: Path, run_page: Run) -> None:
     app = run_page(with_actions, PAGE, session={"_customer": KEY})
     assert not app.exception
-    found = app.dataframe[1].value
+    found = table_with(app, "Action")
     assert [str(name).removeprefix(":material/play_arrow: ") for name in found["Action"]][:1] == [
         "Two-year contract + Online security for free"
     ]
