@@ -166,11 +166,14 @@ TEMPLATES = {
     ),
     "campaign small": "All outcomes together are fewer than the {needed} that the effect assumed needs; only a larger one shows.",
     "campaign acceptance": (
-        "Offers worked for {share} of those about to leave, as measured ({likely}); {assumed} was assumed. To use it, set "
+        "Offers worked for {share} of those about to leave, as measured, {likely}; {assumed} was assumed. To use it, set "
         "assume_acceptance_alpha to {alpha} and assume_acceptance_beta to {beta}."
     ),
     "arm call": "Called",
     "arm holdout": "Not called",
+    "arm left": "{share} left, {left} of {customers}",
+    "points fewer": "{points} fewer ({low} to {high})",
+    "points more": "{points} more ({low} to {high})",
     "alt arms": "Dots with ranges: share that left, {arms}.",
     "alt arm": "{share} of {customers} {arm} ({low} to {high})",
     "alt effects": "Dots with ranges: points fewer that left among called, for {count} groups; {first} leads with {points}.",

@@ -1,0 +1,260 @@
+"""`churn campaign`: make a campaign of a call list, start and finish it, take what callers filled in, see whether it helped."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from churn import words
+from churn.act import campaigns, results, worklist
+from churn.act.campaigns import TO_CALL, Campaign
+from churn.act.effect import Effect
+from churn.act.results import Result
+from churn.base.records import Records
+from churn.cli import lists
+from churn.cli.common import out, print_json, registry_of, settings_of, who
+from churn.data import spreadsheet
+from churn.data.source import read_table
+from churn.errors import SettingsError
+from churn.model.store import open_store
+from churn.score import outcomes
+from churn.settings import Settings
+
+app = typer.Typer(no_args_is_help=True)
+_SHOWN = 20
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Id = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Its id, as `churn campaign list` has it.")]
+On = Annotated[str | None, typer.Option("--on", metavar="YEAR-MONTH-DAY", help="The day it was so, where that is noted later.")]
+
+
+@app.callback()
+def _campaign() -> None:
+    """Campaigns: call lists that are worked through, with a part kept uncalled to learn whether calling helps."""
+
+
+@app.command()
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="What people call it.")],
+    capacity: lists.Calls = 500,
+    budget: lists.Budget = None,
+    offer: lists.Offer = 0.0,
+    holdout: lists.Holdout = 0.1,
+    where: lists.Where = None,
+    segment: lists.Named = None,
+    as_json: Json = False,
+) -> None:
+    """Build a call list from the base as it is scored now, and make a draft campaign of it (as `churn list build --campaign`)."""
+    lists.build(
+        context,
+        capacity=capacity,
+        budget=budget,
+        offer=offer,
+        holdout=holdout,
+        where=where,
+        segment=segment,
+        name=name,
+        save=None,
+        limit=0,
+        as_json=as_json,
+    )
+
+
+@app.command(name="list")
+def list_(context: typer.Context, as_json: Json = False) -> None:
+    """All campaigns, the latest first."""
+    found = campaigns.every(Records(settings_of(context)))
+    if as_json:
+        print_json([_document(one) for one in found])
+        return
+    if not found:
+        out.print("No campaign yet. Make one with: churn campaign create NAME")
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Campaign", "Status", "To call", "Worked through", "Held out", "Made", "By"):
+        table.add_column(heading, overflow="fold")
+    for one in found:
+        done = words.count(one.called - one.stages[TO_CALL])
+        cells = (
+            one.id,
+            one.status,
+            words.count(one.called),
+            done,
+            words.count(one.held_out),
+            words.day(one.made.date()),
+            one.who,
+        )
+        table.add_row(*map(escape, cells))
+    out.print(table)
+
+
+@app.command()
+def start(context: typer.Context, campaign: Id, on: On = None, as_json: Json = False) -> None:
+    """Begin calling: from now on the list stays as it is, and outcomes count."""
+    settings = settings_of(context)
+    _told(campaigns.start(Records(settings), campaign, who=who(settings), source="command", at=_moment(on)), as_json)
+
+
+@app.command()
+def finish(context: typer.Context, campaign: Id, on: On = None, as_json: Json = False) -> None:
+    """End calling. The worklist stays as it is; outcomes still count until the horizon is over."""
+    settings = settings_of(context)
+    _told(campaigns.finish(Records(settings), campaign, who=who(settings), source="command", at=_moment(on)), as_json)
+
+
+@app.command()
+def sheet(
+    context: typer.Context,
+    campaign: Id,
+    to: Annotated[Path, typer.Argument(metavar="FILE", help="File to write: .xlsx or .csv.")],
+) -> None:
+    """Write the worklist to a file to fill in, without contact data; `churn campaign import` takes it back."""
+    spreadsheet.check_place(to)
+    table = worklist.sheet(Records(settings_of(context)), campaign)
+    spreadsheet.write(table, to)
+    out.print(escape(f"{words.counted(table.height, 'customer')} written to {to}."))
+
+
+@app.command(name="import")
+def import_(
+    context: typer.Context,
+    campaign: Id,
+    table: Annotated[str, typer.Argument(metavar="FILE", help="A filled worklist: .xlsx, .csv or .parquet.")],
+    query: Annotated[str | None, typer.Option(help="Sheet name, for XLSX; SQL to run, for a database.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Take what callers filled in: stage, reason, owner, due. The same file twice changes nothing.
+
+    Exit code 1 where rows were refused; each is named with its reason, and all others are taken.
+    """
+    settings = settings_of(context)
+    found = read_table(table, query=query, settings=settings)
+    taken = worklist.take(Records(settings), campaign, found, who=who(settings), key=_key(settings))
+    if as_json:
+        print_json(asdict(taken))
+    else:
+        if taken.again:
+            out.print("This very file was taken before; nothing was changed.")
+        else:
+            out.print(f"{words.counted(taken.changed, 'customer')} changed, {words.count(taken.same)} said nothing new.")
+        for refusal in taken.refused[:_SHOWN]:
+            out.print(escape(f"Not taken: {refusal}"))
+        if len(taken.refused) > _SHOWN:
+            out.print(f"… nor {words.counted(len(taken.refused) - _SHOWN, 'more row')}.")
+    if taken.refused:
+        raise typer.Exit(1)
+
+
+@app.command(name="results")
+def results_(context: typer.Context, campaign: Id, as_json: Json = False) -> None:
+    """Whether calling helped: who left by arm, the difference with its likely range, and what it was worth."""
+    settings = settings_of(context)
+    found = results.measure(Records(settings), campaign, known_outcomes(settings))
+    if as_json:
+        print_json(_measured(found))
+        return
+    currency = _currency(settings)
+    if settings.simulated:
+        out.print("Simulated data", style="yellow")
+    out.print(escape(results.title(found, currency)))
+    if (missing := results.not_yet(found)) is not None:
+        out.print(missing)
+    for doubt in results.doubts(found):
+        out.print(escape(doubt), style="yellow")
+    if not found.readable:
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Group", "Called", "left", "Not called", "left", "Points fewer", "likely"):
+        table.add_column(heading, overflow="fold")
+    table.add_row(*_row("All", found.effect))
+    for groups in found.by.values():
+        for group in groups:
+            table.add_row(*map(escape, _row(group.label, group.effect)))
+    out.print(table)
+    if (offered := results.offered_acceptance(found)) is not None:
+        out.print(escape(offered))
+
+
+def known_outcomes(settings: Settings) -> pl.DataFrame:
+    """What became of customers, as `results.measure` takes it."""
+    found = outcomes.read(open_store(settings))
+    return found.select(
+        customer=pl.col(outcomes.KEY),
+        as_of=pl.col(outcomes.AS_OF),
+        left=pl.col(outcomes.LEFT),
+        known_at=pl.col(outcomes.KNOWN_AT),
+    )
+
+
+# -- inside --------------------------------------------------------------------
+
+
+def _row(label: str, found: Effect) -> tuple[str, ...]:
+    low, high = (words.points(one, unit=False) for one in (found.interval.low, found.interval.high))
+    return (
+        label,
+        words.count(found.called.customers),
+        words.average(found.called.share),
+        words.count(found.held.customers),
+        words.average(found.held.share),
+        words.points(found.difference, unit=False),
+        words.interval(low, high),
+    )
+
+
+def _told(campaign: Campaign, as_json: bool) -> None:
+    if as_json:
+        print_json(_document(campaign))
+    else:
+        out.print(escape(f"{campaign.name} is {campaign.status}: {campaign.called:,} to call, {campaign.held_out:,} held out."))
+
+
+def _moment(on: str | None) -> datetime | None:
+    """Noon of a day that is named; now where none is."""
+    if on is None:
+        return None
+    try:
+        day = date.fromisoformat(on)
+    except ValueError as error:
+        raise SettingsError(f"--on must be a date as YEAR-MONTH-DAY, not {on!r}") from error
+    if day > datetime.now(UTC).date():
+        raise SettingsError(f"--on must not lie in the future; it is {on}")
+    return datetime.combine(day, time(12), UTC)
+
+
+def _key(settings: Settings) -> str | None:
+    """The key's column in the champion's schema, under which a file may name customers."""
+    registry = registry_of(settings)
+    pointer = registry.pointer()
+    return None if pointer is None else registry.load_model(pointer.model).schema.key
+
+
+def _currency(settings: Settings) -> str:
+    registry = registry_of(settings)
+    pointer = registry.pointer()
+    return "$" if pointer is None else registry.load_model(pointer.model).schema.currency
+
+
+def _document(campaign: Campaign) -> dict[str, Any]:
+    return {
+        **{name: value for name, value in asdict(campaign).items() if name not in ("salt", "filter")},
+        "filter": {column: list(labels) for column, labels in campaign.filter.parts},
+        "called": campaign.called,
+    }
+
+
+def _measured(found: Result) -> dict[str, Any]:
+    document = asdict(found)
+    document["campaign"] = _document(found.campaign)
+    document["measurable"], document["readable"] = found.measurable, found.readable
+    document["enough"] = found.progress.enough
+    document["acceptance"] = None if found.acceptance is None else dict(zip(("alpha", "beta"), found.acceptance, strict=True))
+    return document
