@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -130,7 +131,7 @@ def people(folder: Path, snapshot: Snapshot, settings: Settings) -> People:
         try:
             with np.load(path, allow_pickle=False) as found:
                 return People(found["flags"], found["household"], phones=bool(schema.contacts.phone))
-        except (FileNotFoundError, ValueError, KeyError, EOFError):
+        except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             pass  # not there yet, or torn: it is a copy, so it is made anew
     made = _read(folder, snapshot, named)
     with disk(path, "written"):

@@ -51,8 +51,8 @@ def in_words(
         shared = _shared(some, schema, typical)
         for rank in range(most):
             texts = pl.Series([None] * some.height, dtype=pl.String)
-            for place in np.unique(index[rank]):
-                if place < 0 or rank >= len(index):
+            for place in np.unique(index[rank]) if rank < len(index) else ():
+                if place < 0:
                     continue
                 at = pl.Series(np.flatnonzero(index[rank] == place))
                 sign = np.sign(hundredths[place, at])
