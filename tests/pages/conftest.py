@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -148,11 +150,28 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory, real_table: Callable[[str], Path]) -> Callable[[str], Path]:
-    """The home of a workspace with a scored base: the small one, the demo, or a real table; each made once."""
+    """The home of a workspace with a scored base: the small one, the demo, or a real table; each made once.
+
+    Of several test processes one makes it and every one has a copy of its own.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
 
     @cache
     def make(name: str) -> Path:
-        home = tmp_path_factory.mktemp(name)
+        home = tmp_path_factory.mktemp(name) / "home"
+        made = shared / f"base-{name}"
+        with (shared / f"base-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                fill(name, home)
+                shutil.copytree(home, made)
+                return home
+        shutil.copytree(made, home)
+        return home
+
+    def fill(name: str, home: Path) -> None:
+        home.mkdir()
         if name == "demo":
             command = [sys.executable, "-c", "from churn.cli import main; main()", "--home", str(home), "demo"]
             subprocess.run(command, env=environment(home), cwd=REPOSITORY, check=True, capture_output=True, timeout=280)
@@ -161,7 +180,6 @@ def base(tmp_path_factory: pytest.TempPathFactory, real_table: Callable[[str], P
         else:
             file, *columns = REAL[name]
             train_on(home, real_table(file), *columns)
-        return home
 
     return make
 
