@@ -154,8 +154,11 @@ def _id(name: str) -> str:
     """A name for commands and keys: small letters and dashes, one for each name however it is spelt in capitals."""
     plain = unicodedata.normalize("NFKD", name.lower()).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60]
-    exact = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] == slug and slug
-    return slug if exact else f"{slug or 'segment'}-{uuid.uuid5(uuid.NAMESPACE_OID, name.lower()).hex[:8]}"
+    if slug.replace("-", " ") == name.lower():
+        return slug
+    return (
+        f"{slug or 'segment'}-{uuid.uuid5(uuid.NAMESPACE_OID, name.lower()).hex[:8]}"  # others would share what letters are left
+    )
 
 
 def _read(row: Any) -> Segment:
