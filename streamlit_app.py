@@ -11,17 +11,29 @@ from pages.shared import data, widgets
 OVERVIEW = st.Page(widgets.OVERVIEW, title="Overview", default=True)
 COHORTS = st.Page(widgets.COHORTS, title="Cohorts", url_path="cohorts")
 EXPLAIN = st.Page(widgets.EXPLAIN, title="Explain", url_path="explain")
+RETENTION = st.Page(widgets.RETENTION, title="Retention", url_path="retention")
 CUSTOMER = st.Page(widgets.CUSTOMER, title="Customer", url_path="customer")
 CALL_LIST = st.Page("pages/act/call_list.py", title="Call list", url_path="call-list")
+CAMPAIGNS = st.Page("pages/act/campaigns.py", title="Campaigns", url_path="campaigns")
 SCORE_FILE = st.Page("pages/act/score_file.py", title="Score a file", url_path="score-file")
 CHAMPION = st.Page("pages/watch/champion.py", title="Champion", url_path="champion")
 MENU = {
-    "Understand": ((OVERVIEW, ":material/space_dashboard:"), (COHORTS, ":material/grid_view:"), (EXPLAIN, ":material/insights:")),
-    "Act": ((CUSTOMER, ":material/person_search:"), (CALL_LIST, ":material/call:"), (SCORE_FILE, ":material/upload_file:")),
+    "Understand": (
+        (OVERVIEW, ":material/space_dashboard:"),
+        (COHORTS, ":material/grid_view:"),
+        (EXPLAIN, ":material/insights:"),
+        (RETENTION, ":material/trending_down:"),
+    ),
+    "Act": (
+        (CUSTOMER, ":material/person_search:"),
+        (CALL_LIST, ":material/call:"),
+        (CAMPAIGNS, ":material/campaign:"),
+        (SCORE_FILE, ":material/upload_file:"),
+    ),
     "Watch": ((CHAMPION, ":material/workspace_premium:"),),
 }
 
-WHOLE = (SCORE_FILE, CHAMPION)  # about the model or a file, not about chosen customers
+WHOLE = (CAMPAIGNS, SCORE_FILE, CHAMPION)  # about the model, a file or a list that was made, not about chosen customers
 
 
 def frame() -> None:

@@ -146,7 +146,7 @@ TEMPLATES = {
     "lead raises": "Raised by {fact} ({share})",
     "lead lowers": "Lowered by {fact} ({share})",
     # campaigns
-    "campaign draft": "{name} is a draft: {called} to call, {held} held out",
+    "campaign draft": "{name} is a draft: {called} to call, {held} kept uncalled",
     "campaign running": "{name}: {done} of {called} worked through so far",
     "campaign not yet": "Not enough data yet: about {more} more {outcomes}{near}",
     "campaign near": ", near {day}",
@@ -155,20 +155,22 @@ TEMPLATES = {
     "campaign unclear": "{name}: no clear difference yet between called and not (likely {low} to {high} points fewer left)",
     "campaign worth": "{told}, worth {money} so far",
     "campaign cost": "{told}, at a loss of {money} so far",
-    "campaign nobody held": "{name}: nobody was held out, so whether calling helped cannot be told",
+    "campaign nobody held": "{name}: nobody was kept uncalled, so whether calling helped cannot be told",
     "campaign mismatch": (
-        "The groups are not of the size they were drawn: {held} of {customers} are held out, {expected} were planned. "
+        "The groups are not of the size they were drawn: {held} of {customers} are kept uncalled, {expected} were planned. "
         "Something was lost on the way, so the difference is in doubt."
     ),
     "campaign lost": (
-        "Outcomes are missing more often in one group than in the other: of {customers} known, {held} are of customers held out, "
-        "where {expected} would be expected. The difference is in doubt."
+        "Outcomes are missing more often in one group than in the other: of {customers} known, {held} are of customers "
+        "kept uncalled, where {expected} would be expected. The difference is in doubt."
     ),
     "campaign small": "All outcomes together are fewer than the {needed} that the effect assumed needs; only a larger one shows.",
     "campaign acceptance": (
         "Offers worked for {share} of those about to leave, as measured, {likely}; {assumed} was assumed. To use it, set "
         "assume_acceptance_alpha to {alpha} and assume_acceptance_beta to {beta}."
     ),
+    "history list": "List: {called} to call, {held} kept uncalled",
+    "history file": "File taken in: {changed} of {rows} rows changed something",
     "arm call": "Called",
     "arm holdout": "Not called",
     "arm left": "{share} left, {left} of {customers}",
@@ -218,6 +220,13 @@ TEMPLATES = {
     "alt tiles empty": "Heat map: {what}; no group is large enough to say.",
     "alt histogram": "Histogram: customers by risk in steps of {step}; {bands}; most are in {most}.",
     "alt histogram empty": "Histogram: customers by risk; nobody to show.",
+    "profit here": "{money} with {customers}",
+    "alt profit": "Line: expected profit by list size; {money} with the best {size} customers; at most {most}, with {best}.",
+    "reach here": "{found} of the leavers in {share} of the customers",
+    "alt reach": "Line: leavers reached by customers on the list; {found} of the leavers in {share} of the customers.",
+    "all customers": "All customers",
+    "still there": "{who} {share} after {time}",
+    "alt survival": "Lines: customers still there by time as a customer; {groups}.",
     "alt gain": "Gain curve: leavers found by customers called, riskiest first; {found}; by chance it would be {chance}.",
     "alt calibration": (
         "Dots: left against promised, for {count} groups by risk, from {low} promised, {low_left} left, "

@@ -42,7 +42,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a campaign stands on a day.
+    """How a campaign stands `on` a day.
 
     `effect`: by intention to treat, of the outcomes known; `progress`: whether they are enough to say anything; `money`: what it
     brought less what it cost, in the schema's currency, None without values; `by`: column → groups, None for those too small;
@@ -52,6 +52,7 @@ class Result:
     """
 
     campaign: Campaign
+    on: date
     effect: Effect
     progress: Progress
     money: Money | None
@@ -99,6 +100,7 @@ def measure(records: Records, id: str, outcomes: pl.DataFrame, *, today: date | 
         acceptance = effect.measured_acceptance(whole, campaign.assumptions.alpha, campaign.assumptions.beta)
     return Result(
         campaign=campaign,
+        on=day,
         effect=whole,
         progress=progress,
         money=_money(campaign, told),
@@ -184,7 +186,11 @@ def not_yet(result: Result) -> str | None:
     progress = result.progress
     if progress.enough:
         return None
-    near = "" if progress.day is None else words.say("campaign near", day=words.day(progress.day, year=False))
+    near = (
+        ""
+        if progress.day is None or progress.day <= result.on
+        else words.say("campaign near", day=words.day(progress.day, year=False))
+    )
     more = words.count(progress.more)
     return words.say("campaign not yet", more=more, outcomes=words.plural("outcome", progress.more), near=near) + "."
 

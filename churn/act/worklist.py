@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 STAGE, REASON, OWNER, DUE = "stage", "reason", "owner", "due"
 EDITABLE: Final = (STAGE, REASON, OWNER, DUE)
 HEADINGS: Final = {"customer": "Customer", STAGE: "Stage", REASON: "Reason", OWNER: "Owner", DUE: "Due", "version": "Edit"}
+_CALLED: Final = {STAGE: "stage", REASON: "reason", OWNER: "owner", DUE: "due date"}
 _LONGEST: Final = {REASON: 200, OWNER: 80}  # letters
 _ALIASES: Final = {"customer": ("customer", "customer number"), "version": ("edit", "version")}
 
@@ -144,10 +145,28 @@ def history(records: Records, id: str, *, customer: str | None = None, limit: in
         )
 
 
-def sheet(records: Records, id: str) -> pl.DataFrame:
-    """The worklist as a file to fill in: who, what is known of each, and the version that an import will hold it against."""
+def in_words(event: Event) -> str:
+    """What was changed, in words: `Stage: to call → reached`, `List: 240 to call, 60 kept uncalled`."""
+    if event.field == "list":
+        sizes = json.loads(event.after or "{}")
+        called, held = words.count(sizes.get(CALL, 0)), words.count(sizes.get(HOLDOUT, 0))
+        return words.say("history list", called=called, held=held)
+    if event.field == "import":
+        about = json.loads(event.after or "{}")
+        return words.say("history file", changed=words.count(about["changed"]), rows=words.count(about["rows"]))
+    label = words.capital(_CALLED.get(event.field, event.field))
+    before, after = (words.NOTHING if one is None else _shown(event.field, one) for one in (event.before, event.after))
+    return words.say("change to", label=label, before=before, after=after)
+
+
+def sheet(records: Records, id: str, *, simulated: bool = False) -> pl.DataFrame:
+    """The worklist as a file to fill in: who, what is known of each, and the version that an import will hold it against.
+
+    `simulated`: with a column that says so.
+    """
     found = find(records, id)
     members = listed(records, id, limit=found.size)
+    note = [pl.Series("Note", [words.say("simulated")] * len(members), dtype=pl.String)] if simulated else []
     return pl.DataFrame(
         {
             "Customer": pl.Series([one.customer for one in members], dtype=pl.String),
@@ -160,7 +179,7 @@ def sheet(records: Records, id: str) -> pl.DataFrame:
             "Reason": pl.Series([one.reason for one in members], dtype=pl.String),
             "Edit": pl.Series([one.version for one in members], dtype=pl.Int64),
         }
-    )
+    ).with_columns(note)
 
 
 # -- editing -------------------------------------------------------------------
@@ -451,8 +470,12 @@ def _told(customer: str, since: Sequence[Any]) -> str:
     said = []
     for event in since[-3:]:
         before = f", it was {event.before}" if event.before else ""
-        said.append(f"{event.who} set the {event.field} of customer {customer!r} to {event.after or 'nothing'}{before}")
+        said.append(f"{event.who} set the {_CALLED[event.field]} of customer {customer!r} to {event.after or 'nothing'}{before}")
     return words.sentence_list(said)
+
+
+def _shown(field: str, text: str) -> str:
+    return words.day(date.fromisoformat(text)) if field == DUE else text
 
 
 def _text(value: Any) -> str | None:

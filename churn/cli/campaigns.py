@@ -79,7 +79,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
         out.print("No campaign yet. Make one with: churn campaign create NAME")
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("Campaign", "Status", "To call", "Worked through", "Held out", "Made", "By"):
+    for heading in ("Campaign", "Status", "To call", "Worked through", "Kept uncalled", "Made", "By"):
         table.add_column(heading, overflow="fold")
     for one in found:
         done = words.count(one.called - one.stages[TO_CALL])
@@ -118,7 +118,8 @@ def sheet(
 ) -> None:
     """Write the worklist to a file to fill in, without contact data; `churn campaign import` takes it back."""
     spreadsheet.check_place(to)
-    table = worklist.sheet(Records(settings_of(context)), campaign)
+    settings = settings_of(context)
+    table = worklist.sheet(Records(settings), campaign, simulated=settings.simulated)
     spreadsheet.write(table, to)
     out.print(escape(f"{words.counted(table.height, 'customer')} written to {to}."))
 
@@ -214,7 +215,9 @@ def _told(campaign: Campaign, as_json: bool) -> None:
     if as_json:
         print_json(_document(campaign))
     else:
-        out.print(escape(f"{campaign.name} is {campaign.status}: {campaign.called:,} to call, {campaign.held_out:,} held out."))
+        out.print(
+            escape(f"{campaign.name} is {campaign.status}: {campaign.called:,} to call, {campaign.held_out:,} kept uncalled.")
+        )
 
 
 def _moment(on: str | None) -> datetime | None:

@@ -1,4 +1,4 @@
-"""What `churn demo` does: simulate, train, promote, score, in the workspace `demo` and nowhere else."""
+"""What `churn demo` does: simulate, train, promote, score, run campaigns, in the workspace `demo` and nowhere else."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import date
 
 import polars as pl
 
+from churn.cli import demo_campaigns
 from churn.cli.common import Report, registry_of
 from churn.cli.models import publish_model
 from churn.data import demo
@@ -39,6 +40,9 @@ def build(settings: Settings, report: Report) -> str:
     registry, store = registry_of(settings), open_store(settings)
     pointer = registry.pointer()
     if not written.fresh and pointer is not None and pointer.scoring is not None and len(registry.scorings()) >= _SCORED:
+        report("Running campaigns", 0, 0)
+        shown = registry.load_model(pointer.model)
+        demo_campaigns.make(settings, registry, store, shown, pl.read_parquet(written.snapshots), pointer.scoring)
         return f"The demo is there: model {pointer.model}, scoring {pointer.scoring}. Open it with: churn --workspace {DEMO} app"
     schema = demo.schema()
     snapshots = pl.read_parquet(written.snapshots)
@@ -62,7 +66,9 @@ def build(settings: Settings, report: Report) -> str:
     for day in snapshots[_DATE].unique().sort().to_list()[-_SCORED:]:
         rows = snapshots.filter(pl.col(_DATE) == day).join(contacts, on=schema.key, how="left")
         scored = batch.score(conform(rows, schema), bundle.model, progress=report)
-        publish(scored, bundle, registry, store, as_of=day, who=_WHO, progress=report)
+        published = publish(scored, bundle, registry, store, as_of=day, who=_WHO, progress=report)
+    report("Running campaigns", 0, 0)
+    demo_campaigns.make(settings, registry, store, bundle, snapshots, published.scoring)
     return f"The demo is ready: {scored.rows.height:,} simulated customers. Open it with: churn --workspace {DEMO} app"
 
 
