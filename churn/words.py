@@ -153,8 +153,9 @@ TEMPLATES = {
     "campaign fewer": "{name}: {points} fewer left among those called (likely {low} to {high})",
     "campaign more": "{name}: {points} more left among those called (likely {low} to {high})",
     "campaign unclear": "{name}: no clear difference yet between called and not (likely {low} to {high} points fewer left)",
-    "campaign worth": "{told}, worth {money} so far",
-    "campaign cost": "{told}, at a loss of {money} so far",
+    "campaign worth": "{told}, worth {money}{sofar}",
+    "campaign cost": "{told}, at a loss of {money}{sofar}",
+    "campaign so far": " so far",
     "campaign nobody held": "{name}: nobody was kept uncalled, so whether calling helped cannot be told",
     "campaign mismatch": (
         "The groups are not of the size they were drawn: {held} of {customers} are kept uncalled, {expected} were planned. "
@@ -165,10 +166,7 @@ TEMPLATES = {
         "kept uncalled, where {expected} would be expected. The difference is in doubt."
     ),
     "campaign small": "All outcomes together are fewer than the {needed} that the effect assumed needs; only a larger one shows.",
-    "campaign acceptance": (
-        "Offers worked for {share} of those about to leave, as measured, {likely}; {assumed} was assumed. To use it, set "
-        "assume_acceptance_alpha to {alpha} and assume_acceptance_beta to {beta}."
-    ),
+    "campaign acceptance": "Offers worked for {share} of those about to leave, {likely}; {assumed} was assumed.",
     "history list": "List: {called} to call, {held} kept uncalled",
     "history file": "File taken in: {changed} of {rows} rows changed something",
     "arm call": "Called",

@@ -69,6 +69,11 @@ class Result:
         return self.campaign.held_out > 0 and self.campaign.called > 0
 
     @property
+    def complete(self) -> bool:
+        """Whether all outcomes are known that there will be."""
+        return self.progress.known >= self.progress.members
+
+    @property
     def readable(self) -> bool:
         """Whether the difference may be told: enough outcomes, and arms as they were drawn."""
         return self.measurable and self.progress.enough and not self.mismatch.found
@@ -166,7 +171,8 @@ def title(result: Result, currency: str) -> str:
     if result.money is None or not result.effect.told:
         return told
     worth = words.money(abs(result.money.worth), currency, cents=False)
-    return words.say("campaign worth" if result.money.worth >= 0 else "campaign cost", told=told, money=worth)
+    sofar = "" if result.complete else words.say("campaign so far")
+    return words.say("campaign worth" if result.money.worth >= 0 else "campaign cost", told=told, money=worth, sofar=sofar)
 
 
 def difference(found: Effect, name: str) -> str:
@@ -207,22 +213,20 @@ def doubts(result: Result) -> tuple[str, ...]:
     return tuple(said)
 
 
-def offered_acceptance(result: Result) -> str | None:
-    """What a finished campaign measured of offers, and how to use it instead of the assumption; None before that."""
+def offered_acceptance(result: Result) -> tuple[str, str] | None:
+    """What a finished campaign measured of offers, and the settings that would use it instead of the assumption.
+
+    None before that, or where the difference may not be read.
+    """
     if result.acceptance is None or not result.readable:
         return None
     alpha, beta = result.acceptance
     measured = replace(result.campaign.assumptions, alpha=alpha, beta=beta)
     middle, half = measured.acceptance, NormalDist().inv_cdf(0.9) * measured.acceptance_spread
     likely = words.likely_between(words.percent(max(middle - half, 0.0)), words.percent(min(middle + half, 1.0)))
-    return words.say(
-        "campaign acceptance",
-        share=words.percent(middle),
-        likely=likely,
-        assumed=words.percent(result.campaign.assumptions.acceptance),
-        alpha=f"{alpha:.1f}",
-        beta=f"{beta:.1f}",
-    )
+    assumed = words.percent(result.campaign.assumptions.acceptance)
+    told = words.say("campaign acceptance", share=words.percent(middle), likely=likely, assumed=assumed)
+    return told, f"assume_acceptance_alpha: {alpha:.1f}\nassume_acceptance_beta: {beta:.1f}"
 
 
 # -- inside --------------------------------------------------------------------

@@ -34,6 +34,7 @@ from pages.shared.data import Pair
 
 _CALL_LIST = "pages/act/call_list.py"
 _PICKED = "campaign_id"  # in the address
+_BOX, _LAST = "_campaign", "_campaign_last"
 _ORDER = (RUNNING, DRAFT, FINISHED)
 _ROWS = 20  # customers on one page of the worklist
 _EVENTS = 50  # lines of history shown
@@ -76,18 +77,25 @@ def _none_yet() -> None:
 
 
 def _pick(found: Sequence[Campaign]) -> Campaign:
+    """Which campaign is looked at: the one the address names, else the one looked at last, else the first."""
     by_id = {one.id: one for one in found}
-    if len(found) == 1:
-        return found[0]
-    picked = st.selectbox(
-        "Campaign",
-        list(by_id),
-        format_func=lambda id: f"{by_id[id].name} ({by_id[id].status})" if id in by_id else id,
-        key=_PICKED,
-        bind="query-params",
-        width=420,
-    )
-    return by_id.get(picked or found[0].id, found[0])
+    asked = st.query_params.get(_PICKED)
+    if st.session_state.get(_BOX) not in by_id:
+        wanted = [id for id in (asked, st.session_state.get(_LAST)) if id in by_id]
+        st.session_state[_BOX] = wanted[0] if wanted else found[0].id
+    if len(found) > 1:
+        st.selectbox(
+            "Campaign",
+            list(by_id),
+            format_func=lambda id: f"{escape(by_id[id].name)} ({by_id[id].status})" if id in by_id else id,
+            key=_BOX,
+            width=420,
+        )
+    picked = by_id[st.session_state[_BOX]]
+    st.session_state[_LAST] = picked.id
+    if asked != picked.id:
+        st.query_params[_PICKED] = picked.id
+    return picked
 
 
 # -- the answer ----------------------------------------------------------------
@@ -128,21 +136,28 @@ def _answer(pair: Pair, campaign: Campaign, result: Result) -> None:
         st.caption(f"{words.counted(result.gone, 'customer')} had left before it began and counts in neither group.")
     for doubt in results.doubts(result):
         st.warning(escape(doubt), icon=":material/balance:")
-    if (offered := results.offered_acceptance(result)) is not None:
-        st.info(escape(offered), icon=":material/tune:")
 
 
 def _arms(pair: Pair, result: Result) -> None:
     st.header("Did calling help?", anchor=False)
     st.caption("Share that left, with its likely range (19 times in 20) · everybody who was to be called counts, reached or not")
     widgets.chart(arms(result.effect), key="_arms")
+    _money(pair, result)
+    if (offered := results.offered_acceptance(result)) is not None:
+        with st.expander("What it says about offers", key="_offers"):
+            st.markdown(f"{escape(offered[0])} To work with what was measured, put into config.yaml:")
+            st.code(offered[1], language=None)
+
+
+def _money(pair: Pair, result: Result) -> None:
     money = result.money
     if money is None:
         return
     currency = pair.schema.currency
     worth, cost = (words.money(one, currency, cents=False) for one in (money.worth, money.cost))
     low, high = (words.money(one, currency, cents=False) for one in (money.interval.low, money.interval.high))
-    st.markdown(f"**{escape(worth)}** so far, after {escape(cost)} of cost (likely {escape(words.interval(low, high))}).")
+    sofar = "" if result.complete else " so far"
+    st.markdown(f"**{escape(worth)}**{sofar}, after {escape(cost)} of cost (likely {escape(words.interval(low, high))}).")
     st.caption(_worth_rests_on(pair, result.campaign.assumptions))
 
 
@@ -228,7 +243,7 @@ def _told() -> None:
 def _worklist(pair: Pair, campaign: Campaign) -> None:
     records = data.desk().records
     st.header("Worklist", anchor=False)
-    with st.container(horizontal=True, vertical_alignment="bottom", key="_narrow"):
+    with st.container(horizontal=True, key="_narrow"):
         there = [stage for stage in STAGES if campaign.stages[stage]]
         stages = st.pills(
             "Stage",
