@@ -29,10 +29,14 @@ from churn.base.expected_value import Assumptions, customer_value, expected_valu
 from churn.base.value import LEVEL
 from churn.data.schema import Schema
 from churn.errors import DataError
+from churn.model.gates import Check, gates
+from churn.model.metrics import Metrics
+from churn.settings import Settings
 
 Floats = NDArray[np.float64]
 
 POINTS: Final = 160  # of a curve, besides the sizes that are asked for
+_BEYOND: Final = 1.5  # how far a chart goes, in lists that would be best at the high end of the band
 _TERMS: Final = 300  # of a continued fraction; fewer than 100 are needed at the strengths a law of γ has
 
 
@@ -90,6 +94,11 @@ class ProfitCurve:
         between = [getattr(left, name) + along * (getattr(right, name) - getattr(left, name)) for name in names]
         return Size(wanted, *between)
 
+    @property
+    def reach(self) -> int:
+        """How far a chart of it need go: well beyond the best size, where it only falls."""
+        return min(self.customers, round(self.most_best * _BEYOND)) or self.customers
+
     def chosen(self, capacity: int | None) -> Size:
         """The list to make: the best size, or as many as can be called."""
         return self.best if capacity is None or capacity >= self.best.customers else self.at(capacity)
@@ -127,15 +136,17 @@ def profit_curve(
         *(_up_to(offer_cost(p, offer, assumptions)), _up_to(p)),
     ]
     n, best = len(p), int(np.count_nonzero(worth > 0))
-    even = np.linspace(0, n, POINTS + 1).round().astype(np.int64)
-    wanted = np.unique(np.concatenate([even, np.clip(np.asarray(at, dtype=np.int64), 0, n), [best]]))
+    most_best = int(at_high.argmax())
+    reach = min(n, round(most_best * _BEYOND))  # half of the points lie where the list can end, half cover everybody
+    even = np.concatenate([np.linspace(0, reach, POINTS // 2 + 1), np.linspace(reach, n, POINTS // 2 + 1)]).round()
+    wanted = np.unique(np.concatenate([even.astype(np.int64), np.clip(np.asarray(at, dtype=np.int64), 0, n), [best]]))
     last = np.concatenate([[0.0], worth])
     sizes = tuple(Size(int(k), *(float(part[k]) for part in (*sums, last))) for k in wanted)
     return ProfitCurve(
         sizes=sizes,
         best=next(size for size in sizes if size.customers == best),
         least_best=int(at_low.argmax()),
-        most_best=int(at_high.argmax()),
+        most_best=most_best,
         customers=n,
         leavers=float(risk.sum()),
         unvalued=len(risk) - n,
@@ -150,6 +161,15 @@ def acceptance_band(assumptions: Assumptions) -> tuple[float, float]:
         beta_quantile(tail, assumptions.alpha, assumptions.beta),
         beta_quantile(1 - tail, assumptions.alpha, assumptions.beta),
     )
+
+
+def doubt(holdout: Metrics | None, settings: Settings) -> Check | None:
+    """Why no money may be told from a model's risks: the gate of calibration that it fails; None where it passes.
+
+    Money is a sum of risks times worth, so a percentage that is off is money made up. `holdout`: the model's metrics there.
+    """
+    checks = gates(holdout, None, settings)
+    return next((check for check in checks if check.name in ("holdout", "ece") and not check.passed), None)
 
 
 # -- a model: what its ranking is worth ------------------------------------------

@@ -50,7 +50,10 @@ _MARKS: Final = {
     "year": (1, 2, 3, 5),
 }
 _AHEAD: Final = 1.5  # how far the projection goes, in times of what was watched
+_AGE_DAYS: Final = 3652.5
 _NEARLY: Final = 0.1  # of a period
+_FEW: Final = 30  # watched: where they are fewer a curve ends, for it would jump with every one who leaves
+_MISSED: Final = 0.1  # by which a projection may miss the curve and still be shown
 _STRONGEST: Final = 12.0  # log of α + β beyond which all customers are alike
 
 
@@ -94,6 +97,12 @@ class Observed:
     def watched(self, times: Floats) -> Floats:
         """How many were in view just before each time."""
         return _at_least(self.until, self.weight, times) - _at_least(self.entered, self.weight, times)
+
+    def sure(self) -> float:
+        """How long at least a few were watched; with fewer than that in all, the longest that anybody was."""
+        ends = np.unique(self.until)
+        enough = ends[self.watched(ends) >= _FEW]
+        return float(enough[-1]) if len(enough) else float(ends[-1])
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -152,7 +161,7 @@ class Projection:
 class Group:
     """One group: `line` are (time, share, low, high) steps for a chart, `marks` the same at the times of the table, None where
     nobody was watched so long; `watched` how many were in view then. `small`: too few to say. `ahead`: the projection from 0 in
-    whole periods, empty where there is none."""
+    whole periods, empty where there is none or it misses what was seen."""
 
     label: str
     customers: int
@@ -170,12 +179,14 @@ class Group:
 class Retention:
     """How long customers stay: all of them and by group, with the test of whether the groups differ.
 
-    `tenure`: the column that says how long; `marks`: times of the table, in its clock; `watched`: what the rows could say.
+    `tenure`: the column that says how long; `marks`: times of the table, in its clock; `watched`: what the rows could say;
+    `first`: the shortest time that anybody has been there: who left before is not to be seen.
     """
 
     tenure: Feature
     by: str | None
     watched: Watched
+    first: float
     marks: tuple[int, ...]
     whole: Group
     groups: tuple[Group, ...]
@@ -188,8 +199,14 @@ class Retention:
 
 
 def tenure_of(schema: Schema) -> Feature | None:
-    """The column that says how long a customer has been there: the first that grows by itself; None where there is none."""
-    return next((feature for feature in schema.features if feature.clock), None)
+    """The column that says how long a customer has been there, None where there is none.
+
+    That is the one that grows by itself and starts lowest. An age grows too, but nobody is a customer from birth: what starts
+    later than after ten years is none.
+    """
+    growing = [(_start_days(feature), place, feature) for place, feature in enumerate(schema.features) if feature.clock]
+    start, _, found = min(growing, default=(0.0, 0, None))
+    return found if start < _AGE_DAYS else None
 
 
 def columns(snapshot: Snapshot) -> tuple[str, ...]:
@@ -234,7 +251,7 @@ def retention(snapshot: Snapshot, by: str | None, filter: Filter = Filter(), kep
     labels = [] if by is None else [label for label in snapshot.groups(by) if any(row[0] == label for row in rows)]
     parts = {label: _observed([row for row in rows if row[0] == label], step if dated else None) for label in labels}
     everybody = _observed(rows, step if dated else None)
-    longest = float(everybody.until.max())
+    longest = everybody.sure()
     marks = tuple(mark for mark in _MARKS[str(tenure.clock)] if mark <= longest) or (max(round(longest), 1),)
     least, periods = snapshot.small_group, max(round(longest * _AHEAD), 1)
     large = [part for part in parts.values() if part.customers >= least]
@@ -242,6 +259,7 @@ def retention(snapshot: Snapshot, by: str | None, filter: Filter = Filter(), kep
         tenure=tenure,
         by=by,
         watched="months" if dated else "table",
+        first=min(max(row[1], 0.0) for row in rows),
         marks=marks,
         whole=_group("", everybody, marks, least, periods),
         groups=tuple(_group(label, part, marks, least, periods) for label, part in parts.items()),
@@ -340,6 +358,10 @@ def project(seen: Observed) -> Projection | None:
 # -- inside --------------------------------------------------------------------
 
 
+def _start_days(feature: Feature) -> float:
+    return feature.range[0] * DAYS[str(feature.clock)] if feature.range else 0.0
+
+
 def _leaving(seen: Observed) -> tuple[Floats, Floats]:
     """The times at which somebody left, rising, and how many."""
     times, place = np.unique(seen.until[seen.left], return_inverse=True)
@@ -399,17 +421,19 @@ def _observed(rows: Sequence[tuple[str, float, bool, int]], step: float | None) 
 
 def _group(label: str, seen: Observed, marks: Sequence[int], least: int, periods: int) -> Group:
     found = kaplan_meier(seen)
-    until = float(seen.until.max())
-    times = found.times
-    kept = np.unique(np.linspace(0, max(len(times) - 1, 0), _STEPS).round().astype(np.int64))[: len(times)].tolist()
+    until = seen.sure()
+    told = np.nonzero(found.times <= until)[0]
+    kept = told[np.unique(np.linspace(0, max(len(told) - 1, 0), _STEPS).round().astype(np.int64))[: len(told)]].tolist()
     line: list[tuple[float, float, float, float]] = [
         (0.0, 1.0, 1.0, 1.0),
-        *((float(times[k]), float(found.share[k]), float(found.low[k]), float(found.high[k])) for k in kept),
+        *((float(found.times[k]), float(found.share[k]), float(found.low[k]), float(found.high[k])) for k in kept),
     ]
     if line[-1][0] < until:
         line.append((until, *line[-1][1:]))
     small = seen.customers < least
     fitted = None if small else project(seen)
+    ahead = fitted.share(periods).tolist() if fitted else []
+    missed = max((abs(ahead[min(round(time), periods)] - share) for time, share, *_ in line), default=0.0) if ahead else 0.0
     return Group(
         label=label,
         customers=seen.customers,
@@ -417,8 +441,8 @@ def _group(label: str, seen: Observed, marks: Sequence[int], least: int, periods
         line=tuple(line),
         marks=tuple(found.at(mark) if mark <= until else None for mark in marks),
         watched=tuple(int(count) for count in seen.watched(np.asarray(marks, dtype=np.float64))),
-        median=found.median,
+        median=found.median if found.median is not None and found.median <= until else None,
         until=until,
-        ahead=tuple(fitted.share(periods).tolist()) if fitted else (),
+        ahead=tuple(ahead) if missed <= _MISSED else (),
         small=small,
     )

@@ -31,7 +31,8 @@ from pages.shared.data import Desk, Pair
 
 HERE = Path(__file__).parent
 OVERVIEW, COHORTS, CUSTOMER = "pages/understand/overview.py", "pages/understand/cohorts.py", "pages/act/customer.py"
-EXPLAIN = "pages/understand/explain.py"
+EXPLAIN, RETENTION = "pages/understand/explain.py", "pages/understand/retention.py"
+VALUE, CALL_LIST = "pages/act/value.py", "pages/act/call_list.py"
 _MOST_PILLS = 12
 _KEY, _BESIDE_KEY = 160, 54  # px for the number of a customer in a table, at most; what stands beside it in its cell
 _ANYTHING = {"yes", "no", "not known", "other", "any value"}  # labels that say nothing without their column

@@ -243,7 +243,7 @@ def test_groups_of_a_base_are_what_its_rows_say(opened: Callable[..., Snapshot])
     snapshot = opened(table, schema)
     found = retention(snapshot, "contract")
     assert found is not None
-    assert (found.watched, found.tenure.name, found.marks) == ("table", "tenure", (12, 24))
+    assert (found.watched, found.tenure.name, found.marks) == ("table", "tenure", (12,))
     assert [group.label for group in found.groups] == ["M", "Y"]
     known = table.filter(pl.col("tenure").is_not_null())
     for group in found.groups:
@@ -254,11 +254,24 @@ def test_groups_of_a_base_are_what_its_rows_say(opened: Callable[..., Snapshot])
         assert group.watched[0] == (own["tenure"] >= 12).sum()
         assert group.line[0] == (0.0, 1.0, 1.0, 1.0)
         assert group.ahead[0] == 1.0
-        assert len(group.ahead) == 37  # half as far again as was watched
+        assert len(group.ahead) == round(1.5 * found.whole.until) + 1
+        assert group.until == max(time for time in range(25) if (own["tenure"] >= time).sum() >= 30)
+        assert group.line[-1][0] == group.until
     assert found.whole.customers == known.height
     assert isinstance(found.test, LogRank)
     assert found.test.chance < 0.001
     assert retention(snapshot, None, Filter().narrowed("contract", "Y")).whole.customers == found.groups[1].customers  # type: ignore[union-attr]
+
+
+def test_a_projection_that_misses_what_was_seen_is_not_shown(opened: Callable[..., Snapshot]) -> None:
+    """Nobody leaves for a year and then many do: the law knows only the other way round."""
+    schema = _schema()
+    lasted = np.random.default_rng(2).integers(14, 25, 900)
+    table = _table(schema, tenure=lasted.astype(float).tolist(), left=(np.arange(900) % 2).tolist())
+    found = retention(opened(table, schema), None)
+    assert found is not None
+    assert found.whole.ahead == ()
+    assert found.first == 14
 
 
 def test_a_filter_on_risk_does_not_count(opened: Callable[..., Snapshot]) -> None:
@@ -310,6 +323,15 @@ def test_where_nothing_is_known_there_is_no_curve(opened: Callable[..., Snapshot
     without = _schema(clock=None)
     assert tenure_of(without) is None
     assert retention(opened(_table(without), without), None) is None
+
+
+def test_an_age_is_no_tenure() -> None:
+    age = {"name": "age", "kind": "number", "label": "Age", "unit": "year", "range": [18, 90], "clock": "year"}
+    months = {"name": "months", "kind": "number", "label": "Months on book", "unit": "month", "range": [13, 56], "clock": "month"}
+    both = tenure_of(_schema(segments=[], features=[age, months]))
+    assert both is not None
+    assert both.name == "months"
+    assert tenure_of(_schema(segments=[], features=[age])) is None
 
 
 def test_columns_that_grow_with_time_are_nothing_to_compare_by(opened: Callable[..., Snapshot]) -> None:
