@@ -13,6 +13,7 @@ COHORTS = st.Page(widgets.COHORTS, title="Cohorts", url_path="cohorts")
 EXPLAIN = st.Page(widgets.EXPLAIN, title="Explain", url_path="explain")
 RETENTION = st.Page(widgets.RETENTION, title="Retention", url_path="retention")
 CUSTOMER = st.Page(widgets.CUSTOMER, title="Customer", url_path="customer")
+VALUE = st.Page(widgets.VALUE, title="Value", url_path="value")
 CALL_LIST = st.Page("pages/act/call_list.py", title="Call list", url_path="call-list")
 CAMPAIGNS = st.Page("pages/act/campaigns.py", title="Campaigns", url_path="campaigns")
 SCORE_FILE = st.Page("pages/act/score_file.py", title="Score a file", url_path="score-file")
@@ -26,6 +27,7 @@ MENU = {
     ),
     "Act": (
         (CUSTOMER, ":material/person_search:"),
+        (VALUE, ":material/payments:"),
         (CALL_LIST, ":material/call:"),
         (CAMPAIGNS, ":material/campaign:"),
         (SCORE_FILE, ":material/upload_file:"),

@@ -13,7 +13,7 @@ from churn.charts.theme import Chart
 _HEIGHT = 300
 _MARGIN = {"l": 58, "r": 18, "t": 30, "b": 42}
 _TICKS = 4
-_ROOM = 0.12  # of the height, above the highest mark
+_ROOM = 0.08  # of the height, above the highest mark
 _LINE = {"type": "scatter", "mode": "lines", "hoverinfo": "skip"}
 
 
@@ -46,7 +46,7 @@ def profit_chart(curve: ProfitCurve, chosen: Size, currency: str) -> Chart:
             "mode": "markers",
             "x": [size.customers for size in marks],
             "y": [size.money for size in marks],
-            "marker": {"size": [11, 8][: len(marks)], "color": [theme.INK, theme.NEUTRAL][: len(marks)]},
+            "marker": {"size": [11, 8][: len(marks)], "color": [theme.INK, theme.NEUTRAL][: len(marks)], "opacity": 1},
             "hoverinfo": "skip",
             "cliponaxis": False,
         }
@@ -96,7 +96,7 @@ def reach_chart(curve: ProfitCurve, chosen: Size) -> Chart:
             "mode": "markers",
             "x": [x],
             "y": [y],
-            "marker": {"size": 11, "color": theme.INK},
+            "marker": {"size": 11, "color": theme.INK, "opacity": 1},
             "hoverinfo": "skip",
             "cliponaxis": False,
         },
@@ -116,7 +116,7 @@ def reach_chart(curve: ProfitCurve, chosen: Size) -> Chart:
         height=_HEIGHT,
         margin={**_MARGIN, "l": 44},
         xaxis=theme.axis(0, 1, tickvals=quarters, ticktext=[f"{round(100 * one)}%" for one in quarters]),
-        yaxis=theme.axis(0, 1.04, tickvals=[0, 0.5, 1], ticktext=["0%", "50%", "100%"], ticklabelstandoff=6),
+        yaxis=theme.axis(0, 1.04, tickvals=[0.5, 1], ticktext=["50%", "100%"], ticklabelstandoff=6),
         annotations=notes,
     )
     return Chart(figure, words.say("alt reach", found=words.percent(y), share=words.percent(x)), _HEIGHT)

@@ -1,0 +1,392 @@
+"""Value: what an offer is worth, to how many customers, and what that rests on."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow
+import streamlit as st
+
+from churn import words
+from churn.act.profit import MaximumProfit, ProfitCurve, Size, doubt, expected_maximum_profit, profit_curve
+from churn.base.expected_value import Assumptions, break_even, customer_value, expected_value_sql
+from churn.base.groups import BAND, Filter
+from churn.base.snapshot import Gain
+from churn.charts import theme
+from churn.charts.bars import Bar, bar_list
+from churn.charts.profit import profit_chart, reach_chart
+from churn.data.quality import LEFT
+from churn.errors import ChurnError
+from churn.model.bundle import HOLDOUT
+from churn.model.gates import Check
+from churn.model.metrics import stored
+from churn.understand.cohorts import dimensions, name_of
+from churn.words import escape_markdown as escape
+from pages.shared import address, data, state, widgets
+from pages.shared.data import Pair
+
+_PAGE = "value"
+# Keys in the address.
+_OFFER, _CALLS, _KEEPS, _STAYERS, _CONTACT, _MONTHS, _BY = (
+    f"value_{name}" for name in ("offer", "calls", "keeps", "given", "contact", "months", "by")
+)
+_KEYS = (_OFFER, _CALLS, _KEEPS, _STAYERS, _CONTACT, _MONTHS, _BY)
+_MOST_MONEY, _MOST_MONTHS, _MOST_CALLS = 1_000_000.0, 120.0, 10_000_000
+_LIST_OFFER, _LIST_CALLS, _CALL_LIST = "list_offer", "list_calls", "call list"  # what the call list calls them
+_RIGHT = st.column_config.TextColumn(alignment="right")
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What is looked at: an offer's cost, how many calls can be made, and the assumptions."""
+
+    offer: float
+    calls: int | None
+    assumptions: Assumptions
+
+
+def page(pair: Pair, chosen: Filter) -> None:
+    totals = pair.totals(chosen)
+    if not totals.customers:
+        widgets.nobody(pair)
+        return
+    head = st.container()
+    address.read(_PAGE, _KEYS)
+    settings = data.desk().settings
+    failed = doubt(stored(pair.bundle.metrics, "holdout"), settings)
+    if not pair.snapshot.has_money or failed is not None:
+        with head:
+            _hidden(pair, failed)
+        _assumed(pair, Assumptions.of(settings), Assumptions.of(settings))
+        return
+    terms = _pick(pair, Assumptions.of(settings))
+    address.write(_PAGE, _KEYS)
+    question = ("profit", chosen, terms)
+    curve = widgets.answer(pair, question, lambda: _curve(pair, chosen, terms), 700)
+    size = curve.chosen(terms.calls)
+    with head:
+        st.title(escape(_title(pair, curve, size, terms)), anchor=False)
+        st.markdown(f":gray[{escape(_next(pair, curve, size, terms))}]")
+    if curve.customers:
+        _curves(pair, curve, size, terms)
+    _assumed(pair, terms.assumptions, Assumptions.of(settings))
+    left, right = st.columns([0.585, 0.415], gap="medium")
+    with left:
+        _by_group(pair, chosen, terms)
+    with right:
+        _ranking(pair, terms)
+    if size.customers:
+        widgets.way("Make this call list", lambda: _hand_over(size, terms), widgets.CALL_LIST)
+
+
+def _curve(pair: Pair, chosen: Filter, terms: _Terms) -> ProfitCurve:
+    pool = pair.snapshot.pool(chosen)
+    money = np.full(len(pool.risk), np.nan) if pool.money is None else pool.money
+    at = [] if terms.calls is None else [terms.calls]
+    return profit_curve(pool.risk, money, pair.schema, terms.offer, terms.assumptions, at)
+
+
+# -- the answer ----------------------------------------------------------------
+
+
+def _title(pair: Pair, curve: ProfitCurve, size: Size, terms: _Terms) -> str:
+    """`An offer of $20 is worth making to 4,314 of 7,043 customers and should bring $416k`."""
+    offer = f"An offer of {_money(pair, terms.offer)}" if terms.offer else "A call"
+    if not size.customers:
+        return f"{offer} is worth making to nobody"
+    brings = _money(pair, size.money)
+    if size.customers < curve.best.customers:
+        return f"{offer} to the best {words.count(size.customers)} customers should bring {brings}"
+    everybody = words.count(curve.customers + curve.unvalued)
+    return (
+        f"An offer of {offer} is worth making to {words.count(size.customers)} of {everybody} customers and should bring {brings}"
+    )
+
+
+def _next(pair: Pair, curve: ProfitCurve, size: Size, terms: _Terms) -> str:
+    parts = []
+    if size.customers:
+        between = words.likely_between(_money(pair, size.low), _money(pair, size.high))
+        parts.append(f"{words.capital(between)}, as far as offers may work better or worse than assumed.")
+        if size.customers < curve.best.customers:
+            more = _money(pair, curve.best.money - size.money)
+            parts.append(f"Without a limit of calls it would be {words.count(curve.best.customers)} customers and {more} more.")
+    average = pair.totals(Filter())
+    if average.revenue is not None and (known := average.customers - average.without_money):
+        worth = customer_value(average.revenue / known, pair.schema, terms.assumptions)
+        least = float("nan") if worth is None else float(break_even(worth, terms.offer, terms.assumptions))
+        if least <= 1:
+            of = _money(pair, float(worth or 0))
+            parts.append(f"For the average customer, worth {of}, it pays from a risk of {words.percent(least)} on.")
+        else:
+            parts.append("For the average customer it never pays.")
+    if curve.unvalued:
+        parts.append(f"{words.capital(words.counted(curve.unvalued, 'customer'))} of unknown worth cannot be ranked.")
+    return " ".join(parts)
+
+
+def _money(pair: Pair, value: float) -> str:
+    return words.money(value, pair.schema.currency, cents=False if abs(value) >= 10 or value == round(value) else None)
+
+
+def _hidden(pair: Pair, failed: Check | None) -> None:
+    """No money is shown: what is missing, and what to do."""
+    if not pair.snapshot.has_money:
+        st.title("What an offer is worth cannot be said: this table has no money", anchor=False)
+        st.markdown(
+            ":gray[Name the column that says what a customer brings in as `money` in the schema, and train a model again.]"
+        )
+        return
+    st.title("What an offer is worth cannot be said: the model's percentages are not sure enough", anchor=False)
+    why = failed.words if failed else ""
+    st.markdown(
+        f":gray[{escape(why)} Money is risk times worth, so it would be off as well. Train a model that passes this check.]"
+    )
+
+
+# -- what is asked ---------------------------------------------------------------
+
+
+def _pick(pair: Pair, usual: Assumptions) -> _Terms:
+    """Offer, calls and assumptions: of the settings unless somebody changed them in this session."""
+    currency = pair.schema.currency
+    costs = [action.cost for action in pair.schema.actions if action.cost]
+    offer = address.number(_PAGE, _OFFER, min(costs, default=0.0), 0.0, _MOST_MONEY)
+    calls = address.number(_PAGE, _CALLS, 0.0, 0.0, _MOST_CALLS)
+    strength = usual.alpha + usual.beta  # a changed share is as sure as the assumed one
+    keeps = address.number(_PAGE, _KEEPS, _whole(usual.acceptance), 1.0, 99.0)
+    alpha = usual.alpha if keeps == _whole(usual.acceptance) else strength * keeps / 100
+    assumptions = replace(
+        usual,
+        alpha=alpha,
+        beta=strength - alpha,
+        stayers_taking=_exactly(_STAYERS, usual.stayers_taking),
+        contact_cost=address.number(_PAGE, _CONTACT, usual.contact_cost, 0.0, _MOST_MONEY),
+        value_months=address.number(_PAGE, _MONTHS, usual.value_months, 1.0, max(_MOST_MONTHS, usual.value_months)),
+    )
+    with st.container(horizontal=True, key="_pick", vertical_alignment="bottom"):
+        _box(f"Offer ({currency})", _OFFER, offer, min(costs, default=0.0), (0.0, _MOST_MONEY, 5.0), "What it costs once taken.")
+        _box("Calls at most", _CALLS, calls, 0.0, (0.0, float(_MOST_CALLS), 50.0), "How many can be called; 0 for no limit.")
+        _box("Offers that work (%)", _KEEPS, keeps, _whole(usual.acceptance), (1.0, 99.0, 5.0),
+             "Assumption: of those about to leave, so many take the offer and stay.")  # fmt: skip
+        _box("Given away (%)", _STAYERS, _whole(assumptions.stayers_taking), _whole(usual.stayers_taking), (0.0, 100.0, 10.0),
+             "Assumption: of those who would stay anyway, so many take the offer too.")  # fmt: skip
+        _box(f"Contact ({currency})", _CONTACT, assumptions.contact_cost, usual.contact_cost, (0.0, _MOST_MONEY, 1.0),
+             "Assumption: what it costs to reach one customer.")  # fmt: skip
+        if pair.schema.money is not None and pair.schema.money.period != "once":
+            _box("Months that count", _MONTHS, assumptions.value_months, usual.value_months, (1.0, _MOST_MONTHS, 1.0),
+                 "Assumption: a customer who is kept brings so many months of money.")  # fmt: skip
+    return _Terms(offer, int(calls) or None, assumptions)
+
+
+def _exactly(key: str, usual: float) -> float:
+    """A share that the address has as a percentage; the usual one to its last digit where nothing is picked."""
+    return usual if address.text(_PAGE, key) is None else address.number(_PAGE, key, 100 * usual, 0.0, 100.0) / 100
+
+
+def _whole(share: float) -> float:
+    return round(100 * share, 1)
+
+
+def _box(label: str, key: str, value: float, usual: float, limits: tuple[float, float, float], help: str) -> None:
+    """A number to change; the usual one need not stand in the address."""
+    box = f"_box {key}"
+    least, most, step = limits
+    st.session_state[box] = min(max(value, least), max(most, value))
+    whole = float(value).is_integer()
+
+    def picked() -> None:
+        now = st.session_state[box]
+        address.pick(_PAGE, key, None if now is None or now == usual else f"{now:g}")
+
+    st.number_input(
+        escape(label), min_value=least, max_value=max(most, value), step=step, format="%0.0f" if whole else "%0.2f", key=box,
+        width=150, on_change=picked, help=help,
+    )  # fmt: skip
+
+
+def _reset() -> None:
+    state.look({key: state.view(_PAGE).get(key, ()) for key in (_OFFER, _CALLS, _BY)}, _PAGE)
+
+
+# -- the curves --------------------------------------------------------------------
+
+
+def _curves(pair: Pair, curve: ProfitCurve, size: Size, terms: _Terms) -> None:
+    left, right = st.columns([0.585, 0.415], gap="medium")
+    with left:
+        st.header("Profit by list size", anchor=False)
+        st.caption(
+            "Expected profit (up) of a list of so many, best first (across) · shaded: 8 times in 10, by how well offers work"
+        )
+        widgets.chart(profit_chart(curve, size, pair.schema.currency), key="_profit")
+        if size.customers:
+            last = escape(words.money(size.last, pair.schema.currency))
+            end = (
+                f"The last on the list is worth {last}."
+                if size.customers < curve.best.customers
+                else "For all others it costs more."
+            )
+            st.markdown(f"Calls and offers would cost {escape(_money(pair, size.cost))}. {end}")
+    with right:
+        st.header("Whom it reaches", anchor=False)
+        st.caption("Share of the expected leavers on the list (up) by share of the customers (across)")
+        widgets.chart(reach_chart(curve, size), key="_reach")
+
+
+# -- what it rests on ----------------------------------------------------------------
+
+
+def _assumed(pair: Pair, assumptions: Assumptions, usual: Assumptions) -> None:
+    """Every assumption with what it means; changed ones say so."""
+    st.header("What this rests on", anchor=False)
+    told, before = assumptions.in_words(pair.schema), usual.in_words(pair.schema)
+    for one, was in zip(told, before, strict=True):
+        changed = f" :orange[changed from {escape(was.value)}]" if one.value != was.value else ""
+        st.markdown(f"**{escape(one.name)}: {escape(one.value)}**{changed} · {escape(one.sentence)}")
+    if assumptions != usual:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption("Changes hold for you and for whoever has the link; the settings stay as they are.")
+            st.button("Back to the settings", type="tertiary", icon=":material/undo:", key="_reset", on_click=_reset)
+    else:
+        st.caption("They hold until a campaign with a random part left uncalled has measured them.")
+
+
+# -- by group ------------------------------------------------------------------------
+
+
+def _by_group(pair: Pair, chosen: Filter, terms: _Terms) -> None:
+    st.header("Where it pays", anchor=False)
+    names = {name_of(one.column, pair.schema): one.column for one in dimensions(pair.snapshot)} | {"Risk band": BAND}
+    usual = next(iter(names))
+    told = address.text(_PAGE, _BY)
+    box = f"_box {_BY}"
+    st.session_state[box] = told if told in names else usual
+
+    def picked() -> None:
+        now = st.session_state[box]
+        address.pick(_PAGE, _BY, None if now == usual else now)
+
+    st.selectbox("By", list(names), key=box, width=260, on_change=picked)
+    by = names[st.session_state[box]]
+    worth = expected_value_sql(pair.schema, terms.offer, terms.assumptions) or "NULL"
+    found = widgets.answer(pair, ("gains", chosen, by, terms), lambda: pair.snapshot.gains(worth, by, chosen), 300)
+    least = pair.snapshot.small_group
+    listed = sorted(found, key=lambda one: (one.customers < least, -one.money))
+
+    def of(one: Gain, text: str | None) -> str | None:
+        return None if one.customers < least else text
+
+    def average(one: Gain) -> float:
+        value = customer_value(one.average_money, pair.schema, terms.assumptions)
+        return float("nan") if value is None else float(value)
+
+    shown: dict[str, list[str | None]] = {
+        name_of(by, pair.schema): [widgets.group_name(pair, (by,), (one.label,), brief=True) for one in listed],
+        "Should bring": [of(one, words.money(one.money, pair.schema.currency, cents=False)) for one in listed],
+        "Worth it for": [of(one, f"{words.count(one.worthwhile)} of {words.count(one.customers)}") for one in listed],
+        "Risk": [of(one, words.percent(one.average_risk)) for one in listed],
+        "Pays from risk": [of(one, _from(average(one), terms)) for one in listed],
+        "Worth of one": [of(one, None if np.isnan(average(one)) else _money(pair, average(one))) for one in listed],
+    }
+    first = next(iter(shown))
+    st.dataframe(
+        pyarrow.table(shown),
+        column_config={column: _RIGHT for column in shown if column != first},
+        hide_index=True,
+        height="content" if len(listed) <= 10 else 385,
+        placeholder=words.NOTHING,
+        alt=f"Table: what the offer should bring for {len(listed)} groups.",
+    )
+    small = sum(one.customers < least for one in listed)
+    if small:
+        st.caption(f"{words.capital(words.counted(small, 'group'))} of fewer than {words.count(least)} customers: too few to say")
+
+
+def _from(value: float, terms: _Terms) -> str | None:
+    """From which risk on an offer pays for a customer of that worth."""
+    least = float(break_even(value, terms.offer, terms.assumptions))
+    return None if np.isnan(least) else "never" if least > 1 else words.percent(least)
+
+
+# -- what the ranking is worth ---------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Worth:
+    """What rankings of customers that no model had seen are worth, a customer: the model's, a perfect one, and none."""
+
+    customers: int
+    model: MaximumProfit
+    perfect: MaximumProfit
+    none: MaximumProfit
+
+
+def _ranking(pair: Pair, terms: _Terms) -> None:
+    st.header("What the ranking is worth", anchor=False)
+    found = widgets.answer(pair, ("ranking worth", terms.offer, terms.assumptions), lambda: _worth(pair, terms), 220)
+    if found is None:
+        st.markdown("It cannot be said of this offer and this model: an offer must cost less than a customer is worth.")
+        return
+    st.caption(
+        f"Most that an offer can bring a customer, on average · {words.count(found.customers)} customers whom the model had not "
+        "seen, as if all were worth the average"
+    )
+    bars = [
+        Bar(
+            name, name, max(one.profit, 0.0), words.money(one.profit, pair.schema.currency), f"calling {words.percent(one.share)}"
+        )
+        for name, one in (("Knowing who leaves", found.perfect), ("This model", found.model), ("Without a model", found.none))
+    ]
+    widgets.chart(
+        bar_list(bars, what="profit a customer", noun="rankings", leading=theme.NEUTRAL, chosen="This model"), key="_worth"
+    )
+    st.markdown(
+        f"Knowing whom to call is worth {escape(words.money(found.model.profit - found.none.profit, pair.schema.currency))} a "
+        "customer over calling by chance."
+    )
+
+
+def _worth(pair: Pair, terms: _Terms) -> _Worth | None:
+    """EMPC on the customers kept apart in training; None where it cannot be computed."""
+    left, risk = pair.answer("kept apart", lambda: _kept_apart(pair))
+    totals = pair.totals(Filter())
+    known = totals.customers - totals.without_money
+    if left is None or risk is None or totals.revenue is None or not known:
+        return None
+    value = customer_value(totals.revenue / known, pair.schema, terms.assumptions)
+    if value is None or not float(value) > terms.offer or not 0 < left.sum() < len(left):
+        return None
+
+    def worth(score: Any) -> MaximumProfit:
+        return expected_maximum_profit(left, score, float(value), terms.offer, terms.assumptions)
+
+    return _Worth(len(left), worth(risk), worth(left.astype(np.float64)), worth(np.zeros(len(left))))
+
+
+def _kept_apart(pair: Pair) -> tuple[Any, Any]:
+    """Who left of the customers kept apart in training, and the model's risk of each; nothing where the bundle has none."""
+    if HOLDOUT not in pair.bundle.extra:
+        return None, None
+    rows = pl.read_parquet(io.BytesIO(pair.bundle.extra[HOLDOUT]))
+    try:
+        risk = pair.bundle.model.score(rows).risk
+    except ChurnError:  # what an estimator cannot score is no reason to show no page
+        return None, None
+    return rows[LEFT].to_numpy() == 1, np.asarray(risk, dtype=np.float64)
+
+
+# -- the way on ------------------------------------------------------------------------
+
+
+def _hand_over(size: Size, terms: _Terms) -> None:
+    """The call list begins with this offer and this size."""
+    told = {**state.view(_CALL_LIST), _LIST_OFFER: (f"{terms.offer:g}",), _LIST_CALLS: (f"{size.customers}",)}
+    state.look(told, _CALL_LIST)
+
+
+page(data.run().pair, data.run().chosen)
