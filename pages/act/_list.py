@@ -20,6 +20,7 @@ import polars as pl
 from churn.act import campaigns, eligibility
 from churn.act.call_list import Known, Ranking, rank, shortened
 from churn.act.eligibility import Standing
+from churn.act.profit import ProfitCurve, profit_curve
 from churn.base.expected_value import Assumptions
 from churn.base.groups import Filter
 from churn.model.store import open_store
@@ -57,6 +58,10 @@ class _Shelf:
             while len(self._answers) > _KEPT:
                 self._answers.popitem(last=False)
         return found
+
+    def knows(self, question: Hashable) -> bool:
+        with self._lock:
+            return question in self._answers
 
 
 _shelf = _Shelf()
@@ -106,15 +111,27 @@ def _gone(pair: Pair) -> pl.Series:
     return found.filter((pl.col(outcomes.LEFT) == 1) & since)[outcomes.KEY]
 
 
-def ranking(pair: Pair, found: Basis, chosen: Filter, assumptions: Assumptions, offer: float) -> Ranking:
-    """Those of the filter who may be called, best first."""
+def ranking(
+    pair: Pair, found: Basis, chosen: Filter, assumptions: Assumptions, offer: float
+) -> tuple[Ranking, ProfitCurve | None]:
+    """Those of the filter who may be called, best first, and what lists of them bring by size; None without money."""
 
-    def work() -> Ranking:
+    def work() -> tuple[Ranking, ProfitCurve | None]:
         pool = pair.snapshot.pool(chosen)
         able = eligibility.candidates(found.standing, pool, needs_worth=pair.snapshot.has_money)
-        return shortened(rank(able, pair.schema, assumptions, offer))
+        ranked = rank(able, pair.schema, assumptions, offer)
+        curve = None
+        if ranked.value is not None and pair.schema.money is not None:
+            paid = ranked.value / assumptions.periods(pair.schema.money)
+            curve = profit_curve(ranked.risk, paid, pair.schema, offer, assumptions)
+        return shortened(ranked), curve
 
     return _shelf.answer(_question(pair, found, chosen, assumptions, offer), work)
+
+
+def ready(pair: Pair, found: Basis, chosen: Filter, assumptions: Assumptions, offer: float) -> bool:
+    """Whether that ranking is there already."""
+    return _shelf.knows(_question(pair, found, chosen, assumptions, offer))
 
 
 def _question(pair: Pair, found: Basis, chosen: Filter, assumptions: Assumptions, offer: float) -> Hashable:

@@ -33,11 +33,13 @@ from churn.act.call_list import (
     preview,
     rows,
 )
+from churn.act.profit import ProfitCurve
 from churn.base.expected_value import Assumptions
 from churn.base.groups import Filter
 from churn.base.snapshot import RISK
 from churn.charts import theme
 from churn.charts.bars import Bar, bar_list
+from churn.charts.profit import profit_chart
 from churn.data.spreadsheet import DELIMITERS
 from churn.errors import ChurnError
 from churn.principal import CONTACTS
@@ -48,6 +50,8 @@ from pages.shared import data, state, widgets
 from pages.shared.data import Pair
 
 _PAGE = "call list"
+_CAMPAIGNS = "pages/act/campaigns.py"
+_OPEN_CAMPAIGN = "_campaign"  # which one that page opens
 _CAPACITY, _BUDGET, _OFFER, _HOLDOUT = "list_calls", "list_budget", "list_offer", "list_uncalled"  # keys in the address
 _KEYS = (_CAPACITY, _BUDGET, _OFFER, _HOLDOUT)
 _FIRST_CALLS = 500
@@ -67,8 +71,8 @@ def page(pair: Pair, chosen: Filter) -> None:
     terms = _pick(pair, chosen)
     _write_address()
     found = _list.basis(pair)
-    with widgets.loading(600):
-        ranking = _list.ranking(pair, found, chosen, assumptions, terms.offer)
+    with widgets.loading(600, wait=not _list.ready(pair, found, chosen, assumptions, terms.offer)):
+        ranking, curve = _list.ranking(pair, found, chosen, assumptions, terms.offer)
     end = cut(ranking, terms, assumptions)
     told = preview(ranking, end.customers, terms, assumptions, pair.snapshot.covariance)
     with head:
@@ -76,11 +80,16 @@ def page(pair: Pair, chosen: Filter) -> None:
         st.markdown(f":gray[{escape(_next(pair, told, end))}]")
     left, right = st.columns([0.585, 0.415], gap="medium")
     with left:
-        _measurable(told)
+        if curve is not None:
+            _by_size(pair, curve, end)
+        else:
+            _measurable(told)
     with right:
         _left_out(pair, ranking)
     if not end.customers:
         return
+    if curve is not None:
+        _measurable(told)
     _customers(pair, ranking, end, assumptions, (chosen, found.token, terms.offer))
     _take_away(pair, chosen, ranking, end, terms, assumptions)
     _start(pair, chosen, ranking, end, told, terms, assumptions)
@@ -278,6 +287,13 @@ def _other_reasons(rest: Sequence[Bar]) -> Bar:
     return Bar("", f"{words.count(len(rest))} other reasons", total, words.count(total))
 
 
+def _by_size(pair: Pair, curve: ProfitCurve, end: Cut) -> None:
+    """What lists of other sizes would bring, with the one that was chosen marked."""
+    st.header("Money by list size", anchor=False)
+    st.caption("If everybody on the list is called · the band is where the money likely lies, as far as acceptance goes")
+    widgets.chart(profit_chart(curve, curve.at(end.customers), pair.schema.currency), key="_by_size")
+
+
 def _measurable(told: Preview) -> None:
     """Whether a campaign of this list will show what calling does."""
     st.header("Will it show whether calling helps?", anchor=False)
@@ -306,9 +322,9 @@ def _customers(pair: Pair, ranking: Ranking, end: Cut, assumptions: Assumptions,
     at = min(int(st.session_state.get(turned, 1)), pages)
     start, stop = (at - 1) * _LISTED, min(at * _LISTED, end.customers)
     asked = ("list rows", *question, start, stop)
-    with widgets.loading(760):
-        listed, contacts = pair.answer(asked, lambda: _rows(pair, ranking, assumptions, start, stop))
-    st.caption("Best first · contact data is masked · click a customer to see why and what could help")
+    listed, contacts = widgets.answer(pair, asked, lambda: _rows(pair, ranking, assumptions, start, stop), 760)
+    hidden = "" if contacts is None else " · contact data is masked"
+    st.caption(f"Best first{hidden} · click a customer to see why and what could help")
     _table(pair, listed, contacts)
     if pages > 1:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -356,7 +372,7 @@ def _table(pair: Pair, listed: Any, contacts: Any) -> None:
             format=money, width=118, help="What is kept if the customer stays. It rests on an assumption."
         )
     columns["Most associated with it"] = [_why(row) for row in listed.select(f"reason_{n}" for n in range(1, REASONS + 1)).rows()]
-    config["Most associated with it"] = st.column_config.TextColumn(width=330)
+    config["Most associated with it"] = st.column_config.TextColumn(width=400)
     if schema.actions:
         columns["What could help most"] = listed[ACTION].to_list()
         config["What could help most"] = st.column_config.TextColumn(
@@ -422,7 +438,7 @@ def _take_away(pair: Pair, chosen: Filter, ranking: Ranking, end: Cut, terms: Te
     """Files: made, recorded, and only then given."""
     st.header("Take it away", anchor=False)
     may, known = data.desk().visitor.may(CONTACTS), _list.known(pair, assumptions)
-    reachable = pair.schema.contacts.phone is not None
+    known_contacts, reachable = bool(pair.schema.contacts.columns), pair.schema.contacts.phone is not None
     offered = [kind for kind in export.KINDS if kind != "dialler" or (may and reachable)]
     with st.container(horizontal=True, vertical_alignment="bottom", key="_export"):
         kind: export.Kind = "xlsx"
@@ -431,7 +447,7 @@ def _take_away(pair: Pair, chosen: Filter, ranking: Ranking, end: Cut, terms: Te
         delimiter = "comma"
         if kind == "csv":
             delimiter = _DELIMITED[st.selectbox("Delimited by", list(_DELIMITED), key="_delimiter", width=140)]
-        unmasked = may and kind != "dialler" and st.toggle("Names and phones as they are", key="_unmasked")
+        unmasked = may and known_contacts and kind != "dialler" and st.toggle("Names and phones as they are", key="_unmasked")
         origin = _origin(pair, chosen, terms, assumptions)
         name = export.file_name(origin, kind, uuid.uuid4().hex)
 
@@ -447,7 +463,7 @@ def _take_away(pair: Pair, chosen: Filter, ranking: Ranking, end: Cut, terms: Te
         st.download_button(
             "Export", make, file_name=name, mime=export.MIME[kind], on_click="ignore", icon=":material/download:", key="_download"
         )
-    who = "" if may else " Contact data is masked: taking it out needs the role “contacts”."
+    who = "" if may or not pair.schema.contacts.columns else " Contact data is masked: taking it out needs the role “contacts”."
     every = "everybody on the list, those to be kept uncalled too; start a campaign to draw them" if terms.holdout else "the list"
     st.caption(f"The file holds {every}. Each export is recorded: who, when, and from what.{who}")
 
@@ -458,7 +474,7 @@ def _start(pair: Pair, chosen: Filter, ranking: Ranking, end: Cut, told: Preview
     st.caption(
         f"A draft: {words.count(told.called)} to call, {words.count(told.held)} kept uncalled; calling begins when you say so"
     )
-    with st.form("_campaign", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.form("_new_campaign", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input("Name", max_chars=80, key="_campaign_name", placeholder="Autumn save", width=320)
         begun = st.form_submit_button("Start a campaign", type="primary")
     if not begun:
@@ -486,7 +502,8 @@ def _start(pair: Pair, chosen: Filter, ranking: Ranking, end: Cut, told: Preview
         widgets.failed(error)
         return
     _list.forget()
-    st.success(f"{escape(made.name)} is a draft: {words.count(made.called)} to call, {words.count(made.held_out)} kept uncalled.")
+    st.session_state[_OPEN_CAMPAIGN] = made.id
+    widgets.go(_CAMPAIGNS)
 
 
 run = data.run()

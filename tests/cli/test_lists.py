@@ -1,0 +1,123 @@
+"""`churn list`: built the same every time, exported with a record, and stopped where nobody knows who must not be called."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+
+import openpyxl
+import pytest
+
+from churn.act import campaigns, segments
+from churn.act.export import recorded
+from churn.base.records import Records
+from churn.settings import Settings
+
+from .conftest import Desk
+
+
+def _records(desk: Desk) -> Records:
+    return Records(Settings.load(home=desk.home, environ={}))
+
+
+@pytest.fixture
+def desk(trained: Desk) -> Desk:
+    trained.settings("roles: contacts\nuser: ann\n")
+    return trained
+
+
+def test_built_the_same_every_time(desk: Desk) -> None:
+    first, again = (desk.done("list", "build", "--capacity", "40", "--offer", "20", "--limit", "40", "--json").json for _ in "ab")
+    assert first == again
+    assert first["customers"] == 40
+    assert first["stopped"] == "capacity"
+    assert first["asked"] == sum(first["left_out"].values()) + first["preview"]["customers"] + _others(desk)
+    worth = [one["expected_value"] for one in first["list"]]
+    assert worth == sorted(worth, reverse=True)
+    assert first["next_worth"] <= worth[-1]
+    assert all(one["reason_1"] for one in first["list"])
+
+
+def _others(desk: Desk) -> int:
+    """Those who may be called and are not among the best forty."""
+    every = desk.done("list", "build", "--capacity", "100000", "--offer", "0", "--limit", "0", "--json").json
+    return int(every["asked"] - sum(every["left_out"].values()) - 40)
+
+
+def test_what_people_read(desk: Desk) -> None:
+    told = desk.done("list", "build", "--capacity", "40", "--offer", "20", "--limit", "2").out
+    assert "40 customers on the list: 36 to call, 4 kept uncalled." in told
+    assert "Stopped at capacity; the next would be worth $" in told
+    assert "No phone number that can be dialled" in told or "Left out:" in told
+    assert "(8 times in 10)" in told
+
+
+def test_filters_segments_and_a_campaign(desk: Desk) -> None:
+    told = desk.done("list", "build", "--where", "contract=monthly", "--save-segment", "Monthly payers", "--limit", "0")
+    assert "These filters are named 'Monthly payers' now." in told.out
+    by_name = desk.done("list", "build", "--segment", "monthly payers", "--limit", "5", "--json").json
+    assert by_name == desk.done("list", "build", "--where", "Contract=Monthly", "--limit", "5", "--json").json
+    made = desk.done("list", "build", "--segment", "Monthly payers", "--capacity", "50", "--campaign", "Autumn save")
+    assert "Campaign autumn-save is a draft: 45 to call, 5 kept uncalled." in made.out
+    records = _records(desk)
+    assert segments.counts(records, "monthly-payers")[0].customers == by_name["asked"]
+    campaign = campaigns.find(records, "autumn-save")
+    assert (campaign.called, campaign.held_out, campaign.offer) == (45, 5, 0.0)
+    after = desk.done("list", "build", "--segment", "Monthly payers", "--limit", "0", "--json").json["left_out"]
+    assert after["campaign"] + after["holdout"] >= 50  # whoever shares a phone with them as well
+    records.close()
+
+
+def test_an_export_is_recorded_and_its_sum_is_the_files(desk: Desk) -> None:
+    ran = desk.done("list", "export", "--to", "list.xlsx", "--capacity", "20", "--json").json
+    path = desk.home / "list.xlsx"
+    assert ran["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (ran["who"], ran["rows"], ran["unmasked"]) == ("ann", 20, False)
+    assert openpyxl.load_workbook(path).worksheets[0].max_row == 21
+    records = _records(desk)
+    assert [one.sha256 for one in recorded(records)] == [ran["sha256"]]
+    records.close()
+
+
+def test_those_to_be_called_in_a_campaign_leave_without_those_who_are_not(desk: Desk) -> None:
+    desk.done("list", "build", "--capacity", "40", "--campaign", "Save", "--limit", "0")
+    desk.done("list", "export", "--to", "save.csv", "--campaign", "save", "--unmasked", "--delimiter", "semicolon", "--no-bom")
+    with (desk.home / "save.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter=";"))
+    records = _records(desk)
+    called = campaigns.members(records, "save").filter(arm="call")
+    records.close()
+    assert [row["Customer"] for row in rows] == called["customer"].to_list()
+    assert len(rows) == 36
+    assert {row["Stage"] for row in rows} == {"to call"}
+    assert all(row["Reason 1"] for row in rows)
+
+
+def test_who_may_take_contact_data_out(desk: Desk) -> None:
+    desk.done("list", "export", "--to", "full.csv", "--capacity", "10", "--unmasked")
+    assert "•••" not in (desk.home / "full.csv").read_text(encoding="utf-8-sig")
+    desk.settings("user: bob\n")
+    refused = desk.run("list", "export", "--to", "more.csv", "--unmasked").line
+    assert "only with the role 'contacts', which bob does not have" in refused
+    assert not (desk.home / "more.csv").exists()
+    desk.done("list", "export", "--to", "masked.csv", "--capacity", "10")
+    assert "•••" in (desk.home / "masked.csv").read_text(encoding="utf-8-sig")
+
+
+def test_what_is_refused_in_a_line(desk: Desk, tmp_path: Path) -> None:
+    assert "must end in .xlsx, .csv, .txt, not in .pdf" in desk.run("list", "export", "--to", "list.pdf").line
+    assert "there is no folder" in desk.run("list", "export", "--to", "nowhere/list.csv").line
+    assert "has no group 'weekly'; it has" in desk.run("list", "build", "--where", "contract=weekly").line
+    assert "must be COLUMN=GROUP" in desk.run("list", "build", "--where", "colour=red").line
+    assert "there is no segment 'x'; there are: none" in desk.run("list", "build", "--segment", "x").line
+    assert "--delimiter must be one of" in desk.run("list", "export", "--to", "l.csv", "--delimiter", "pipe").line
+
+
+def test_a_missing_suppression_table_stops_the_list(desk: Desk) -> None:
+    desk.settings("suppression: dnc.csv\nroles: contacts\n")
+    assert "no list is made: the table of setting 'suppression' cannot be read" in desk.run("list", "build").line
+    first = desk.home / "dnc.csv"
+    first.write_text("customer_id\nC00001\nC00002\n")
+    left_out = desk.done("list", "build", "--limit", "0", "--json").json["left_out"]
+    assert left_out["suppressed"] == 2
