@@ -38,15 +38,16 @@ def backup(settings: Settings, to: Path) -> Mapping[str, int]:
     if not to.parent.is_dir():
         raise DataError(f"{to} cannot be written: there is no folder {to.parent}; make it, or name another")
     part = to.with_name(f".{uuid.uuid4().hex}.part")
-    copy = Records(replace(settings, database=f"sqlite:///{part.resolve()}"))
+    copy, here = Records(replace(settings, database=f"sqlite:///{part.resolve()}")), Records(settings)
     try:
         with disk(to, "written"):
-            copied = _copy(Records(settings), copy)
+            copied = _copy(here, copy)
             copy.close()
             with closing(sqlite3.connect(part)) as file:
                 file.execute("PRAGMA journal_mode=DELETE")  # one file, not three
             part.replace(to)
     finally:
+        here.close()
         copy.close()
         for left in part.parent.glob(f"{part.name}*"):
             left.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -71,7 +72,8 @@ def create(
 @app.command(name="list")
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """All campaigns, the latest first."""
-    found = campaigns.every(Records(settings_of(context)))
+    with closing(Records(settings_of(context))) as records:
+        found = campaigns.every(records)
     if as_json:
         print_json([_document(one) for one in found])
         return
@@ -100,14 +102,18 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 def start(context: typer.Context, campaign: Id, on: On = None, as_json: Json = False) -> None:
     """Begin calling: from now on the list stays as it is, and outcomes count."""
     settings = settings_of(context)
-    _told(campaigns.start(Records(settings), campaign, who=who(settings), source="command", at=_moment(on)), as_json)
+    with closing(Records(settings)) as records:
+        moved = campaigns.start(records, campaign, who=who(settings), source="command", at=_moment(on))
+    _told(moved, as_json)
 
 
 @app.command()
 def finish(context: typer.Context, campaign: Id, on: On = None, as_json: Json = False) -> None:
     """End calling. The worklist stays as it is; outcomes still count until the horizon is over."""
     settings = settings_of(context)
-    _told(campaigns.finish(Records(settings), campaign, who=who(settings), source="command", at=_moment(on)), as_json)
+    with closing(Records(settings)) as records:
+        moved = campaigns.finish(records, campaign, who=who(settings), source="command", at=_moment(on))
+    _told(moved, as_json)
 
 
 @app.command()
@@ -119,7 +125,8 @@ def sheet(
     """Write the worklist to a file to fill in, without contact data; `churn campaign import` takes it back."""
     spreadsheet.check_place(to)
     settings = settings_of(context)
-    table = worklist.sheet(Records(settings), campaign, simulated=settings.simulated)
+    with closing(Records(settings)) as records:
+        table = worklist.sheet(records, campaign, simulated=settings.simulated)
     spreadsheet.write(table, to)
     out.print(escape(f"{words.counted(table.height, 'customer')} written to {to}."))
 
@@ -138,7 +145,8 @@ def import_(
     """
     settings = settings_of(context)
     found = read_table(table, query=query, settings=settings)
-    taken = worklist.take(Records(settings), campaign, found, who=who(settings), key=_key(settings))
+    with closing(Records(settings)) as records:
+        taken = worklist.take(records, campaign, found, who=who(settings), key=_key(settings))
     if as_json:
         print_json(asdict(taken))
     else:
@@ -158,7 +166,8 @@ def import_(
 def results_(context: typer.Context, campaign: Id, as_json: Json = False) -> None:
     """Whether calling helped: who left by arm, the difference with its likely range, and what it was worth."""
     settings = settings_of(context)
-    found = results.measure(Records(settings), campaign, known_outcomes(settings))
+    with closing(Records(settings)) as records:
+        found = results.measure(records, campaign, known_outcomes(settings))
     if as_json:
         print_json(_measured(found))
         return

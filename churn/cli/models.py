@@ -5,14 +5,18 @@ from __future__ import annotations
 import shutil
 import tempfile
 import uuid
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import polars as pl
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from churn.act import results
+from churn.base.records import Records
 from churn.cli.common import (
     CONFLICT,
     Report,
@@ -39,12 +43,14 @@ from churn.data.source import read_table
 from churn.errors import PromotionRefused, SettingsError, StoreConflict, StoreUnavailable
 from churn.model.registry import Pointer, Registry, VersionInfo
 from churn.model.store import ensure_room, open_store
+from churn.settings import Settings
 
 if TYPE_CHECKING:
     from churn.learn.training import TrainingResult
     from churn.model.metrics import Estimate
 
 StoreOption = Annotated[str | None, typer.Option(help="Store to use: a folder or s3://bucket/prefix.")]
+_KEEP, _LEAVE_OUT = "keep", "leave-out"
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -69,6 +75,13 @@ def train(
     save_winner: Annotated[
         bool, typer.Option("--save-winner", help="Keep the best of all kinds, even if it does not compile into tables.")
     ] = False,
+    treated: Annotated[
+        str,
+        typer.Option(
+            metavar="keep|leave-out",
+            help="Rows of customers whom a campaign was calling at that time: their leaving may have been changed by it.",
+        ),
+    ] = "keep",
     promote: Annotated[bool, typer.Option("--promote", help="Make the winner the champion, if the gates hold.")] = False,
     query: Annotated[str | None, typer.Option(help="SQL to run, for a database; sheet name, for XLSX.")] = None,
     store: StoreOption = None,
@@ -84,6 +97,8 @@ def train(
 
     if trials is not None and minutes is not None:
         raise SettingsError("--trials and --minutes exclude each other; give one of them")
+    if treated not in (_KEEP, _LEAVE_OUT):
+        raise SettingsError(f"--treated must be {_KEEP} or {_LEAVE_OUT}, not {treated!r}")
     settings = real_workspace(context, store=store)
     described = Schema.load(schema)
     registry = registry_of(settings)
@@ -95,6 +110,9 @@ def train(
         report("Checking", 0, 0)
         conformed = conform(raw, described, target=True, unique=described.snapshot is not None)
         remarked = [*repeated_keys(conformed, described), *remarks(conformed, described)]
+        if treated == _LEAVE_OUT:
+            conformed, left_out = _without_treated(conformed, described, settings)
+            remarked.append(f"{left_out:,} rows are left out, for a campaign was calling their customers at that time.")
         result = training.train(
             conformed,
             described,
@@ -150,6 +168,15 @@ def train(
         return
     print_checks(done.checks)
     out.print(f"[bold]{version}[/] is the champion now. {_next(done.rescored)}")
+
+
+def _without_treated(table: pl.DataFrame, schema: Schema, settings: Settings) -> tuple[pl.DataFrame, int]:
+    """The rows whose outcome no call can have changed, and how many others there were."""
+    snapshot = schema.snapshot.column if schema.snapshot else None
+    with closing(Records(settings)) as records:
+        called = results.treated(records)
+    touched = results.is_treated(table, called, key=schema.key, snapshot=snapshot, horizon_days=schema.horizon_days)
+    return table.filter(~touched), int(touched.sum())
 
 
 def publish_model(result: TrainingResult, registry: Registry, simulated: bool, report: Report) -> str:
