@@ -5,6 +5,9 @@ A *difference* is the share that left of those held out less that of those calle
 
 - Its interval is Newcombe's (1998, Statistics in Medicine 17:873, method 10): each share's Wilson interval, put together. It
   holds what it promises at small numbers and at shares near 0, where the usual one does not.
+- Where the arms were drawn within strata, as a holdout is within risk bands, the difference is the strata's average by their
+  size, and only what is chance within them widens the interval: each share's Wilson interval takes the sample size at which a
+  plain share would be as unsure (as Korn and Graubard 1998, Survey Methodology 24:193, do for surveys).
 - Power is that of the two-sided test of two shares without continuity correction (Fleiss 1981, Statistical Methods for Rates
   and Proportions, section 3.2; also R's `power.prop.test`), for arms of any size.
 - `level` is everywhere the chance of a claim where there is nothing to claim: an interval holds 1 − level of the time.
@@ -32,6 +35,7 @@ LEVEL: Final = 0.05
 POWER: Final = 0.8
 # Below this chance the sizes of the arms are no accident (Fabijan et al. 2019, KDD, on sample ratio mismatch).
 MISMATCH: Final = 0.001
+_ENOUGH: Final = 10  # customers of an arm in a stratum
 _NORMAL: Final = NormalDist()
 _GRID: Final = 800  # steps of γ and of the risk over which the posterior is summed
 
@@ -54,7 +58,7 @@ class Arm:
 
     def interval(self, level: float = LEVEL) -> Interval:
         """Where the share likely lies (Wilson 1927): to draw beside the dot."""
-        return Interval(*_wilson(self.left, self.customers, level))
+        return Interval(*_wilson(self.left / self.customers, self.customers, level)) if self.customers else Interval(0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +148,7 @@ def newcombe(first_left: int, first: int, second_left: int, second: int, level: 
     """
     if not first or not second:
         return Interval(-1.0, 1.0)
-    (l1, u1), (l2, u2) = _wilson(first_left, first, level), _wilson(second_left, second, level)
-    p1, p2 = first_left / first, second_left / second
-    middle = p1 - p2
-    low = middle - math.hypot(p1 - l1, u2 - p2)
-    return Interval(max(low, -1.0), min(middle + math.hypot(u1 - p1, p2 - l2), 1.0))
+    return _put_together((first_left / first, first), (second_left / second, second), level)
 
 
 def intention_to_treat(called_left: int, called: int, held_left: int, held: int, level: float = LEVEL) -> Effect:
@@ -157,6 +157,23 @@ def intention_to_treat(called_left: int, called: int, held_left: int, held: int,
     shares = arms[1].share, arms[0].share
     difference = None if shares[0] is None or shares[1] is None else shares[0] - shares[1]
     return Effect(*arms, difference, newcombe(held_left, held, called_left, called, level), level)
+
+
+def stratified(counts: Sequence[tuple[int, int, int, int]], level: float = LEVEL) -> Effect:
+    """The effect of a campaign whose arms were drawn within strata.
+
+    Parameters
+    ----------
+    counts: of each stratum, as `intention_to_treat` has them. Those of whom too few are in an arm are put together.
+    """
+    called_left, called, held_left, held = (sum(one[place] for one in counts) for place in range(4))
+    whole = intention_to_treat(called_left, called, held_left, held, level)
+    table = np.array(_large_enough(counts), dtype=np.float64)
+    if whole.difference is None or len(table) < 2:
+        return whole
+    share = (table[:, 1] + table[:, 3]) / (table[:, 1] + table[:, 3]).sum()
+    ours, theirs = (_weighed(share, table[:, place], table[:, place + 1]) for place in (0, 2))
+    return Effect(whole.called, whole.held, theirs[0] - ours[0], _put_together(theirs, ours, level), level)
 
 
 def by_segment(counts: Sequence[tuple[int, int, int, int]], level: float = LEVEL) -> tuple[Effect, ...]:
@@ -350,11 +367,38 @@ def _z(level: float) -> float:
     return _NORMAL.inv_cdf(1 - level / 2)
 
 
-def _wilson(left: int, customers: int, level: float) -> tuple[float, float]:
-    """Wilson's interval (1927, JASA 22:209) without continuity correction."""
-    if not customers:
-        return 0.0, 1.0
-    z, n, p = _z(level), customers, left / customers
+def _wilson(p: float, n: float, level: float) -> tuple[float, float]:
+    """Wilson's interval (1927, JASA 22:209) of a share p of n, without continuity correction."""
+    z = _z(level)
     middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
     return max((middle - half) / scale, 0.0), min((middle + half) / scale, 1.0)
+
+
+def _put_together(first: tuple[float, float], second: tuple[float, float], level: float) -> Interval:
+    """Newcombe's interval of the first share less the second, each with the size of its sample."""
+    (p1, n1), (p2, n2) = first, second
+    (l1, u1), (l2, u2) = _wilson(p1, n1, level), _wilson(p2, n2, level)
+    low, high = p1 - p2 - math.hypot(p1 - l1, u2 - p2), p1 - p2 + math.hypot(u1 - p1, p2 - l2)
+    return Interval(max(low, -1.0), min(high, 1.0))
+
+
+def _large_enough(counts: Sequence[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
+    """The strata, the smallest put together until each has enough in both arms."""
+    kept = sorted(((a, b, c, d) for a, b, c, d in counts if b + d), key=lambda one: min(one[1], one[3]))
+    while len(kept) > 1 and min(kept[0][1], kept[0][3]) < _ENOUGH:
+        a, b = kept[0], kept[1]
+        kept = sorted([(a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]), *kept[2:]], key=lambda one: min(one[1], one[3]))
+    return kept
+
+
+def _weighed(share: NDArray[np.float64], left: NDArray[np.float64], customers: NDArray[np.float64]) -> tuple[float, float]:
+    """The strata's average share of an arm, and the size of a plain sample that would be as unsure of it.
+
+    A stratum in which nobody left, or all did, is not sure of it: its variance is taken at (left + 1) / (customers + 2).
+    """
+    p = float(share @ (left / customers))
+    near = (left + 1) / (customers + 2)
+    variance = float((share**2 * near * (1 - near) / customers).sum())
+    middle = float(share @ near)
+    return p, middle * (1 - middle) / variance

@@ -254,7 +254,8 @@ def _known(campaign: Campaign, listed: pl.DataFrame, outcomes: pl.DataFrame) -> 
 
 
 def _effect(told: pl.DataFrame) -> Effect:
-    return effect.intention_to_treat(*_counts(told))
+    """The effect on everybody, by the risk bands within which the arms were drawn."""
+    return effect.stratified([_counts(part) for _, part in told.group_by("band", maintain_order=True)])
 
 
 def _counts(told: pl.DataFrame) -> tuple[int, int, int, int]:

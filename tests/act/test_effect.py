@@ -118,6 +118,36 @@ def test_the_interval_holds_its_difference_and_turns_with_it(first: int, second:
     assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
 
 
+def test_strata_are_weighed_by_their_size() -> None:
+    found = effect.stratified([(20, 180, 4, 20), (60, 90, 8, 10)])
+    assert found.difference == pytest.approx((200 * (4 / 20 - 20 / 180) + 100 * (8 / 10 - 60 / 90)) / 300)
+    assert (found.called, found.held) == (effect.Arm(80, 270), effect.Arm(12, 30))
+    # one stratum, or strata in which too few are held out to tell anything of, are all together
+    assert effect.stratified([(20, 180, 4, 20)]) == effect.intention_to_treat(20, 180, 4, 20)
+    assert effect.stratified([(20, 180, 4, 20), (1, 9, 0, 1)]) == effect.intention_to_treat(21, 189, 4, 21)
+    assert effect.stratified([]).difference is None
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.25])
+def test_the_interval_of_a_campaign_drawn_within_bands_holds_19_times_in_20(gamma: float) -> None:
+    """Where risks differ much between bands the plain interval is too wide; that of the strata is not, and never too narrow."""
+    rng = np.random.default_rng(9)
+    sizes, risk, campaigns = np.array([200, 400, 300, 100]), np.array([0.08, 0.25, 0.45, 0.75]), 3000
+    held = sizes // 10
+    true = float((sizes * risk * gamma).sum() / sizes.sum())
+    called_left = rng.binomial(sizes - held, risk * (1 - gamma), (campaigns, 4))
+    held_left = rng.binomial(held, risk, (campaigns, 4))
+    inside = plain = 0
+    for ours, theirs in zip(called_left.tolist(), held_left.tolist(), strict=True):
+        counts = list(zip(ours, (sizes - held).tolist(), theirs, held.tolist(), strict=True))
+        found = effect.stratified(counts)
+        inside += found.interval.low <= true <= found.interval.high
+        whole = effect.intention_to_treat(sum(ours), int((sizes - held).sum()), sum(theirs), int(held.sum()))
+        plain += whole.interval.low <= true <= whole.interval.high
+    assert inside / campaigns == pytest.approx(0.95, abs=0.012)
+    assert plain > inside
+
+
 def test_many_segments_claim_no_more_than_one() -> None:
     """Of 20 segments without an effect, at least one claims something in about 5 of 100 campaigns, not in 64."""
     rng = np.random.default_rng(5)

@@ -47,8 +47,8 @@ def of_arms(records: Records, called_left: int, held_left: int, known: int | Non
 
 
 def test_the_arms_are_compared_as_they_were_drawn(records: Records) -> None:
-    """Newcombe's example: 48 of 80 left among those called, 56 of 70 among those not (1998, table II)."""
-    running(records, listed(150), holdout_share=70 / 150)
+    """Newcombe's example: 48 of 80 left among those called, 56 of 70 among those not (1998, table II); all of one risk band."""
+    running(records, listed(150).with_columns(band=pl.lit("High")), holdout_share=70 / 150)
     found = measure(records, "summer-save", of_arms(records, 48, 56), today=LATER)
     assert (found.effect.called.left, found.effect.called.customers) == (48, 80)
     assert (found.effect.held.left, found.effect.held.customers) == (56, 70)
