@@ -23,6 +23,7 @@ MODULES = {
     "benchmarks.what_if": ("explain-what-if", "explain-counterfactual", "explain-impossible", "explain-ten-actions"),
     "benchmarks.edit": ("explain-edit-",),
     "benchmarks.explain": ("explain-page-1m", "explain-reasons-1m"),
+    "benchmarks.act": ("act-holdout", "act-false-claims"),
     "benchmarks.nested_cv": ("nested-",),
 }
 _HEADS = ("benchmark", "value", "peer", "peer's", "ratio", "target")
