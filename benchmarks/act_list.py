@@ -8,9 +8,16 @@ phone numbers of a million people in one form) stands beside it, and reasons are
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
+import random
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +79,158 @@ def write(home: Path) -> None:
     publish(rows, model, registry, store, as_of=date.today(), who="bench", action="promote")
 
 
-def home_of(place: str) -> Path:
-    """The workspace, made where it is not there yet."""
-    home = Path(os.environ.get("CHURN_BENCH_LIST_HOME", place))
-    if not (home / "models").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        subprocess.run([sys.executable, "-m", "benchmarks.act_list", "write", str(home)], cwd=ROOT, check=True)
-    return home
+def run() -> list[dict[str, Any]]:
+    """Rows as `benchmarks.__main__` prints them; about eight minutes, of which four for the base."""
+    with tempfile.TemporaryDirectory(prefix="churn-bench-") as place:
+        home = Path(os.environ.get("CHURN_BENCH_LIST_HOME", place))
+        if not (home / "models").exists():
+            _in_a_process("write", home)
+        prepared, again = _in_a_process("list", home), _in_a_process("list", home)
+        rows = [
+            _row("list-10k-of-1m", again["seconds"], "≤ 3", "s"),
+            _row("list-prepared-once-a-scoring", prepared["prepare"], None, "s"),
+            _row("list-reasons-unlike-the-screen", again["unlike"], "≤ 0", f"of {again['compared']}"),
+            _row("list-actions-unlike-the-screen", again["unlike_actions"], "≤ 0", f"of {again['compared']}"),
+        ]
+        print(
+            f"{again['customers']:,} customers of {ROWS:,}; " + ", ".join(f"{k} {v:.2f} s" for k, v in again["parts"].items()),
+            file=sys.stderr,
+        )
+        return rows + _pages(home)
+
+
+def _row(name: str, value: float, target: str | None, unit: str) -> dict[str, Any]:
+    row = {"name": f"act-{name}", "value": value, "target": target, "unit": unit}
+    return row | {"peer": None, "peer_value": None, "ratio": None}
+
+
+def _in_a_process(part: str, home: Path) -> dict[str, Any]:
+    home.mkdir(parents=True, exist_ok=True)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CHURN_") or name.startswith("CHURN_BENCH")}
+    command = [sys.executable, "-m", "benchmarks.act_list", part, str(home)]
+    done = subprocess.run(command, cwd=ROOT, env=kept | {"OMP_NUM_THREADS": "1"}, check=True, text=True, stdout=subprocess.PIPE)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+# -- one list ----------------------------------------------------------------------
+
+
+def _list(home: Path) -> dict[str, Any]:
+    """Build and write one list, with the time each part took, and hold some of it against the screen."""
+    from churn.act import call_list, campaigns, eligibility, export
+    from churn.base.expected_value import Assumptions
+    from churn.base.groups import Filter
+    from churn.base.records import Records
+    from churn.base.snapshot import Snapshot
+    from churn.model.registry import Registry
+    from churn.model.store import open_store
+    from churn.principal import CONTACTS, Principal
+    from churn.settings import Settings
+    from churn.understand.account import Typical, account
+    from churn.understand.actions import best_supported, rank_actions
+    from churn.understand.evidence import Evidence
+
+    settings = Settings.load(home=home, environ={})
+    registry = Registry(open_store(settings), settings)
+    pointer = registry.pointer()
+    assert pointer is not None
+    assert pointer.scoring is not None
+    bundle, folder = registry.load_model(pointer.model), registry.scoring_folder(pointer.scoring)
+    schema, assumptions, records = bundle.schema, Assumptions.of(settings), Records(settings)
+    snapshot = Snapshot.open(folder, schema, settings)
+    known = call_list.Known(
+        snapshot, folder, bundle.model, Typical.of(bundle.reference, schema), Evidence(bundle.reference, schema), assumptions
+    )
+    began = time.perf_counter()
+    people = eligibility.people(folder, snapshot, settings)
+    prepare = time.perf_counter() - began
+    parts: dict[str, float] = {}
+
+    @contextmanager
+    def part(name: str) -> Iterator[None]:
+        at = time.perf_counter()
+        yield
+        parts[name] = time.perf_counter() - at
+
+    terms = call_list.Terms(offer=20.0, capacity=LISTED)
+    with part("eligibility"):
+        standing = eligibility.standing(snapshot, people, settings, engaged=campaigns.engaged(records))
+        able = eligibility.candidates(standing, snapshot.pool(Filter()), needs_worth=True)
+    with part("ranking and preview"):
+        ranking = call_list.rank(able, schema, assumptions, terms.offer)
+        end = call_list.cut(ranking, terms, assumptions)
+        call_list.preview(ranking, end.customers, terms, assumptions, snapshot.covariance)
+    with part("customers, reasons and actions"):
+        rows = call_list.rows(ranking, known, 0, end.customers)
+    with part("export"):
+        contacts = call_list.contact_data(rows["customer"], folder, schema)
+        origin = export.Origin(
+            "Call list", Filter(), snapshot.model, snapshot.id, snapshot.as_of, terms, assumptions, simulated=True
+        )
+        who = Principal("bench", frozenset({CONTACTS}))
+        export.export(records, rows, contacts, schema, origin, who, kind="xlsx", unmasked=True)
+    unlike = unlike_actions = compared = 0
+    for row in rows.gather_every(max(1, rows.height // 200)).iter_rows(named=True):
+        customer = snapshot.customer(row["customer"])
+        assert customer is not None
+        explained = bundle.model.explain_row(customer.row)
+        screen = account(
+            customer.row, explained.points, risk=explained.risk, typical_risk=bundle.model.typical_risk, schema=schema,
+            typical=known.typical,
+        )  # fmt: skip
+        told = [one.words for one in screen.told]
+        unlike += [row[f"reason_{place}"] for place in (1, 2, 3)] != told + [None] * (3 - len(told))
+        best = best_supported(
+            rank_actions(customer.row, customer.money, model=bundle.model, evidence=known.evidence, assumptions=assumptions)
+        )
+        unlike_actions += row["action"] != (None if best is None else best.label)
+        compared += 1
+    return {
+        "seconds": sum(parts.values()),
+        "prepare": prepare,
+        "parts": parts,
+        "customers": end.customers,
+        "unlike": unlike,
+        "unlike_actions": unlike_actions,
+        "compared": compared,
+    }
+
+
+# -- the page ------------------------------------------------------------------------
+
+
+def _pages(home: Path) -> list[dict[str, Any]]:
+    """Visitors who each try other numbers of calls, budgets and shares kept uncalled, and now and then another offer."""
+    from benchmarks import page
+
+    async def prepare(visitor: Any, number: int) -> None:
+        await visitor.run("call-list")
+
+    async def click(visitor: Any, turn: int) -> Any:
+        draw = random.Random(f"{id(visitor)} {turn}")
+        if turn % 10 == 9:  # a new offer ranks everybody anew
+            return await visitor.set("_box list_offer", "double_value", float(draw.randrange(1, 2000)) / 10)
+        return await visitor.set("_box list_calls", "double_value", float(draw.randrange(100, 20_000)))
+
+    with page._served(home):
+        pass  # the first start fills caches of the disk and of compiled code
+    with page._served(home) as (server, _):
+        scene = asyncio.run(page._scene(server, prepare, click))
+    return [
+        _row("page-rerun-1m-p95", scene.p(0.95), "≤ 150", "ms"),
+        _row("page-rerun-1m-p50", scene.p(0.5), None, "ms"),
+        _row("page-rerun-1m-server-cpu", scene.cpu_ms, None, "ms a click"),
+        _row("page-rerun-1m-memory", scene.memory_mb, None, "MB"),
+    ]
+
+
+def main(part: str, home: Path) -> None:
+    found = _list(home) if part == "list" else {}
+    if part == "write":
+        write(home)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]))
