@@ -24,6 +24,7 @@ MODULES = {
     "benchmarks.edit": ("explain-edit-",),
     "benchmarks.explain": ("explain-page-1m", "explain-reasons-1m"),
     "benchmarks.act": ("act-holdout", "act-false-claims"),
+    "benchmarks.act_list": ("act-list-", "act-page-"),
     "benchmarks.nested_cv": ("nested-",),
 }
 _HEADS = ("benchmark", "value", "peer", "peer's", "ratio", "target")
