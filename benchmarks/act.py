@@ -1,8 +1,8 @@
 """act-holdout-…, act-false-claims: whether the holdout is what it says, and whether results claim no more than they may.
 
 Holdouts are drawn of a million customers by the function that campaigns use, and drawn again after the list has grown. Campaigns
-are simulated from nothing but risks and a known effect, 10,000 with one and 10,000 without, of sizes and mixes of bands drawn anew
-for each, and measured as the desk measures them. Nothing here is a time: the figures are shares and counts.
+are simulated from nothing but risks and an effect, 10,000 with one and 10,000 without, of sizes and mixes of bands drawn anew for
+each, and measured as the desk measures them. Nothing here is a time: the figures are shares and counts.
 """
 
 from __future__ import annotations

@@ -18,12 +18,13 @@ from churn.base.groups import BAND, Filter
 from churn.base.snapshot import Gain
 from churn.charts import theme
 from churn.charts.bars import Bar, bar_list
+from churn.charts.gain import gain
 from churn.charts.profit import profit_chart, reach_chart
 from churn.data.quality import LEFT
 from churn.errors import ChurnError
 from churn.model.bundle import HOLDOUT
 from churn.model.gates import Check
-from churn.model.metrics import stored
+from churn.model.metrics import Metrics, stored
 from churn.understand.cohorts import dimensions, name_of
 from churn.words import escape_markdown as escape
 from pages.shared import address, data, state, widgets
@@ -57,11 +58,12 @@ def page(pair: Pair, chosen: Filter) -> None:
     head = st.container()
     address.read(_PAGE, _KEYS)
     settings = data.desk().settings
-    failed = doubt(stored(pair.bundle.metrics, "holdout"), settings)
+    shown = stored(pair.bundle.metrics, "holdout")
+    failed = doubt(shown, settings)
     if not pair.snapshot.has_money or failed is not None:
         with head:
             _hidden(pair, failed)
-        _assumed(pair, Assumptions.of(settings), Assumptions.of(settings))
+        _without_money(shown)
         return
     terms = _pick(pair, Assumptions.of(settings))
     address.write(_PAGE, _KEYS)
@@ -102,9 +104,7 @@ def _title(pair: Pair, curve: ProfitCurve, size: Size, terms: _Terms) -> str:
     if size.customers < curve.best.customers:
         return f"{offer} to the best {words.count(size.customers)} customers should bring {brings}"
     everybody = words.count(curve.customers + curve.unvalued)
-    return (
-        f"An offer of {offer} is worth making to {words.count(size.customers)} of {everybody} customers and should bring {brings}"
-    )
+    return f"{offer} is worth making to {words.count(size.customers)} of {everybody} customers and should bring {brings}"
 
 
 def _next(pair: Pair, curve: ProfitCurve, size: Size, terms: _Terms) -> str:
@@ -146,6 +146,15 @@ def _hidden(pair: Pair, failed: Check | None) -> None:
     st.markdown(
         f":gray[{escape(why)} Money is risk times worth, so it would be off as well. Train a model that passes this check.]"
     )
+
+
+def _without_money(shown: Metrics | None) -> None:
+    """What can be said all the same: how well risk alone finds the leavers."""
+    if shown is not None:
+        st.header("What can be said: how soon the riskiest are the leavers", anchor=False)
+        st.caption("Share of all leavers found (up) by calling so many customers, riskiest first (across)")
+        widgets.chart(gain(shown.gain), key="_gain")
+    widgets.way("Make a call list by risk", lambda: None, widgets.CALL_LIST)
 
 
 # -- what is asked ---------------------------------------------------------------
