@@ -295,7 +295,7 @@ def _by_group(pair: Pair, chosen: Filter, terms: _Terms) -> None:
         return float("nan") if value is None else float(value)
 
     shown: dict[str, list[str | None]] = {
-        name_of(by, pair.schema): [widgets.group_name(pair, (by,), (one.label,), brief=True) for one in listed],
+        name_of(by, pair.schema): [one.label for one in listed],
         "Should bring": [of(one, words.money(one.money, pair.schema.currency, cents=False)) for one in listed],
         "Worth it for": [of(one, f"{words.count(one.worthwhile)} of {words.count(one.customers)}") for one in listed],
         "Risk": [of(one, words.percent(one.average_risk)) for one in listed],

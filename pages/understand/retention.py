@@ -192,9 +192,7 @@ def _figures(pair: Pair, found: Retention) -> None:
     listed = [*found.groups, found.whole]
     small = words.say("too few", count="{}", least=words.count(pair.snapshot.small_group))
     shown: dict[str, list[str | None]] = {
-        name_of(found.by, pair.schema) if found.by else "Who": [
-            _name(pair, found, group) if group.label else "All" for group in listed
-        ],
+        name_of(found.by, pair.schema) if found.by else "Who": [group.label or "All" for group in listed],
         words.capital(heads): [words.count(group.customers) for group in listed],
         "Left": [words.count(group.leavers) for group in listed],
         "Half are gone after": [None if group.small or group.median is None else _time(found, group.median) for group in listed],
@@ -223,7 +221,7 @@ def _watched(pair: Pair, found: Retention) -> None:
         st.caption("Customers who were watched at that time: where they are few, the curve is unsure")
         listed = [*found.groups, found.whole]
         first = name_of(found.by, pair.schema) if found.by else "Who"
-        shown: dict[str, list[str | None]] = {first: [_name(pair, found, group) if group.label else "All" for group in listed]}
+        shown: dict[str, list[str | None]] = {first: [group.label or "All" for group in listed]}
         for place, mark in enumerate(found.marks):
             shown[f"After {_time(found, mark)}"] = [words.count(group.watched[place]) for group in listed]
         _table(shown, f"Table: customers watched at {len(found.marks)} times.")

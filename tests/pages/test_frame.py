@@ -23,7 +23,9 @@ FILES = {
     "Overview": "pages/understand/overview.py",
     "Cohorts": "pages/understand/cohorts.py",
     "Explain": "pages/understand/explain.py",
+    "Retention": "pages/understand/retention.py",
     "Customer": "pages/act/customer.py",
+    "Value": "pages/act/value.py",
     "Champion": "pages/watch/champion.py",
 }
 Run = Callable[..., AppTest]
