@@ -40,7 +40,7 @@ class Settings:
     data: str = _setting("data/{workspace}", "Folder for tables this workspace makes, such as the demo's.")
     database: str = _setting(
         "",
-        "Where what people make is kept, such as scenarios: a database URL of SQLAlchemy's, SQLite or PostgreSQL; empty for the "
+        "Where what people make is kept, such as campaigns: a database URL of SQLAlchemy's, SQLite or PostgreSQL; empty for the "
         "file `records.sqlite` in the folder of `data`. It is made on first use.",
     )
     cache: str = _setting(".cache/{workspace}", "Folder for verified local copies of what the store holds.")
