@@ -325,6 +325,11 @@ def rows(ranking: Ranking, known: Known, start: int, stop: int) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
+def without_money(listed: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a list without what anybody is worth: where the model's percentages are off, so is money made of them."""
+    return listed.with_columns(pl.lit(None, pl.Float64).alias(name) for name in (VALUE, WORTH))
+
+
 def groups_of(ranking: Ranking, known: Known, stop: int, columns: Sequence[str]) -> pl.DataFrame:
     """Which groups of some columns the first `stop` customers are in: `customer` and a column of labels for each."""
     snapshot = known.snapshot

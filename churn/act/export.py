@@ -215,7 +215,7 @@ def for_people(
                 add(heading, own)
     add("Risk", rows[RISK].round(4))
     add("Band", rows["band"])
-    if schema.money is not None:
+    if schema.money is not None and rows[WORTH].null_count() < rows.height:
         add(f"Worth ({schema.currency})", rows[VALUE].round(2))
         add(f"A call is worth ({schema.currency})", rows[WORTH].round(2))
     for place in range(1, REASONS + 1):

@@ -32,8 +32,9 @@ from churn.act.call_list import (
     masked_contacts,
     preview,
     rows,
+    without_money,
 )
-from churn.act.profit import ProfitCurve
+from churn.act.profit import ProfitCurve, doubt
 from churn.base.expected_value import Assumptions
 from churn.base.groups import Filter
 from churn.base.snapshot import RISK
@@ -42,6 +43,7 @@ from churn.charts.bars import Bar, bar_list
 from churn.charts.profit import profit_chart
 from churn.data.spreadsheet import DELIMITERS
 from churn.errors import ChurnError
+from churn.model.metrics import stored
 from churn.principal import CONTACTS
 from churn.understand.cohorts import dimensions
 from churn.words import escape_markdown as escape
@@ -75,9 +77,14 @@ def page(pair: Pair, chosen: Filter) -> None:
         ranking, curve = _list.ranking(pair, found, chosen, assumptions, terms.offer)
     end = cut(ranking, terms, assumptions)
     told = preview(ranking, end.customers, terms, assumptions, pair.snapshot.covariance)
+    failed = doubt(stored(pair.bundle.metrics, "holdout"), data.desk().settings) if pair.snapshot.has_money else None
+    if failed is not None:  # what rests on percentages that are off is money made up; the order of the list is the best there is
+        curve, end, told = None, replace(end, next_worth=None), replace(told, money=None, money_interval=None)
     with head:
         st.title(escape(_title(pair, told)), anchor=False)
         st.markdown(f":gray[{escape(_next(pair, told, end))}]")
+        if failed is not None:
+            st.caption(f"No money is told: {escape(words.lower_first(failed.words))}")
     left, right = st.columns([0.585, 0.415], gap="medium")
     with left:
         if curve is not None:
@@ -90,8 +97,8 @@ def page(pair: Pair, chosen: Filter) -> None:
         return
     if curve is not None:
         _measurable(told)
-    _customers(pair, ranking, end, assumptions, (chosen, found.token, terms.offer))
-    _take_away(pair, chosen, ranking, end, terms, assumptions)
+    _customers(pair, ranking, end, assumptions, (chosen, found.token, terms.offer), money=curve is not None)
+    _take_away(pair, chosen, ranking, end, terms, assumptions, money=curve is not None)
     _start(pair, chosen, ranking, end, told, terms, assumptions)
 
 
@@ -315,7 +322,9 @@ def _measurable(told: Preview) -> None:
 # -- the list ----------------------------------------------------------------------------
 
 
-def _customers(pair: Pair, ranking: Ranking, end: Cut, assumptions: Assumptions, question: tuple[Any, ...]) -> None:
+def _customers(
+    pair: Pair, ranking: Ranking, end: Cut, assumptions: Assumptions, question: tuple[Any, ...], *, money: bool
+) -> None:
     st.header("The list", anchor=False)
     pages = -(-end.customers // _LISTED)
     turned = f"_list_page {hash((pair.id, question))}"
@@ -325,7 +334,7 @@ def _customers(pair: Pair, ranking: Ranking, end: Cut, assumptions: Assumptions,
     listed, contacts = widgets.answer(pair, asked, lambda: _rows(pair, ranking, assumptions, start, stop), 760)
     hidden = "" if contacts is None else " · contact data is masked"
     st.caption(f"Best first{hidden} · click a customer to see why and what could help")
-    _table(pair, listed, contacts)
+    _table(pair, listed, contacts, money=money)
     if pages > 1:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.pagination(pages, key=turned, max_visible_pages=5)
@@ -338,7 +347,7 @@ def _rows(pair: Pair, ranking: Ranking, assumptions: Assumptions, start: int, st
     return listed, masked_contacts(listed[CUSTOMER], known.folder, pair.schema)
 
 
-def _table(pair: Pair, listed: Any, contacts: Any) -> None:
+def _table(pair: Pair, listed: Any, contacts: Any, *, money: bool) -> None:
     schema = pair.schema
     keys: list[str] = listed[CUSTOMER].to_list()
     click, opened, key = "_list-click", "_list-open", "_list"
@@ -361,15 +370,15 @@ def _table(pair: Pair, listed: Any, contacts: Any) -> None:
         ),
         "Risk": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d%%", color="#DF8548", width=84),
     }  # fmt: skip
-    if schema.money is not None:
-        money = f"{schema.currency.replace('%', '%%')}%,.0f"
+    if money:
+        form = f"{schema.currency.replace('%', '%%')}%,.0f"
         columns["A call is worth"] = listed[WORTH].to_list()
         columns["Customer is worth"] = listed[VALUE].to_list()
         config["A call is worth"] = st.column_config.NumberColumn(
-            format=money, width=96, help="What the offer is expected to bring, less what it costs. It rests on assumptions."
+            format=form, width=96, help="What the offer is expected to bring, less what it costs. It rests on assumptions."
         )
         config["Customer is worth"] = st.column_config.NumberColumn(
-            format=money, width=118, help="What is kept if the customer stays. It rests on an assumption."
+            format=form, width=118, help="What is kept if the customer stays. It rests on an assumption."
         )
     columns["Most associated with it"] = [_why(row) for row in listed.select(f"reason_{n}" for n in range(1, REASONS + 1)).rows()]
     config["Most associated with it"] = st.column_config.TextColumn(width=400)
@@ -434,7 +443,9 @@ def _origin(pair: Pair, chosen: Filter, terms: Terms, assumptions: Assumptions) 
     )
 
 
-def _take_away(pair: Pair, chosen: Filter, ranking: Ranking, end: Cut, terms: Terms, assumptions: Assumptions) -> None:
+def _take_away(
+    pair: Pair, chosen: Filter, ranking: Ranking, end: Cut, terms: Terms, assumptions: Assumptions, *, money: bool
+) -> None:
     """Files: made, recorded, and only then given."""
     st.header("Take it away", anchor=False)
     may, known = data.desk().visitor.may(CONTACTS), _list.known(pair, assumptions)
@@ -453,6 +464,7 @@ def _take_away(pair: Pair, chosen: Filter, ranking: Ranking, end: Cut, terms: Te
 
         def make() -> bytes:
             listed = rows(ranking, known, 0, end.customers)
+            listed = listed if money else without_money(listed)
             contacts = contact_data(listed[CUSTOMER], known.folder, pair.schema)
             made = export.export(
                 data.desk().records, listed, contacts, pair.schema, origin, data.desk().visitor,
