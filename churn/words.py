@@ -152,10 +152,11 @@ TEMPLATES = {
     "campaign near": ", near {day}",
     "campaign fewer": "{name}: {points} fewer left among those called (likely {low} to {high})",
     "campaign more": "{name}: {points} more left among those called (likely {low} to {high})",
-    "campaign unclear": "{name}: no clear difference yet between called and not (likely {low} to {high} points fewer left)",
+    "campaign unclear": "{name}: no clear difference{yet} between called and not (likely {low} to {high} points fewer left)",
     "campaign worth": "{told}, worth {money}{sofar}",
     "campaign cost": "{told}, at a loss of {money}{sofar}",
     "campaign so far": " so far",
+    "campaign yet": " yet",
     "campaign nobody held": "{name}: nobody was kept uncalled, so whether calling helped cannot be told",
     "campaign mismatch": (
         "The groups are not of the size they were drawn: {held} of {customers} are kept uncalled, {expected} were planned. "

@@ -167,20 +167,25 @@ def title(result: Result, currency: str) -> str:
     if not result.readable or result.effect.difference is None:
         done = words.count(campaign.called - campaign.stages[TO_CALL])
         return words.say("campaign running", name=name, done=done, called=words.count(campaign.called))
-    told = difference(result.effect, name)
-    if result.money is None or not result.effect.told:
-        return told
-    worth = words.money(abs(result.money.worth), currency, cents=False)
+    told = difference(result.effect, name, complete=result.complete)
+    money = result.money
+    if money is None or not result.effect.told or money.interval.low <= 0 <= money.interval.high:
+        return told  # what could as well be a loss is no headline
+    worth = words.money(abs(money.worth), currency, cents=False)
     sofar = "" if result.complete else words.say("campaign so far")
-    return words.say("campaign worth" if result.money.worth >= 0 else "campaign cost", told=told, money=worth, sofar=sofar)
+    return words.say("campaign worth" if money.worth >= 0 else "campaign cost", told=told, money=worth, sofar=sofar)
 
 
-def difference(found: Effect, name: str) -> str:
-    """The difference of the arms in a sentence: which way, how far, and where it likely lies."""
+def difference(found: Effect, name: str, *, complete: bool = True) -> str:
+    """The difference of the arms in a sentence: which way, how far, and where it likely lies.
+
+    `complete`: no more outcomes are to come, so that what is unclear stays so.
+    """
     assert found.difference is not None
     low, high = found.interval.low, found.interval.high
     if not found.told:
-        return words.say("campaign unclear", name=name, low=_bare(low), high=_bare(high))
+        yet = "" if complete else words.say("campaign yet")
+        return words.say("campaign unclear", name=name, low=_bare(low), high=_bare(high), yet=yet)
     size = words.points(abs(found.difference), signed=False)
     if found.difference > 0:
         return words.say("campaign fewer", name=name, points=size, low=_bare(low), high=_bare(high))

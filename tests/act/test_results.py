@@ -136,7 +136,17 @@ def test_titles(records: Records) -> None:
     assert title[0].startswith("Summer save: 25 points fewer left among those called (likely 17 to 33), worth $")
     assert "so far" not in title[0]
     assert title[1].startswith("Summer save: 20 points more left among those called (likely 12 to 27), at a loss of $")
-    assert title[2] == "Summer save: no clear difference yet between called and not (likely −8 to 7 points fewer left)"
+    assert title[2] == "Summer save: no clear difference between called and not (likely −8 to 7 points fewer left)"
+
+
+def test_what_could_as_well_be_a_loss_is_no_headline(records: Records) -> None:
+    running(records, listed(800), plan={"offer": 250.0})
+    keys = worklist.sheet(records, "summer-save")["Customer"].head(300)  # offers for as much as calling kept, about 75,000
+    worklist.take(records, "summer-save", pl.DataFrame({"Customer": keys, "Stage": "saved"}), who="bob")
+    found = measure(records, "summer-save", of_arms(records, 150, 100), today=LATER)
+    assert found.money is not None
+    assert found.money.interval.low < 0 < found.money.interval.high
+    assert results.title(found, "$").endswith("(likely 17 to 33)")
 
 
 def test_drafts_and_campaigns_without_a_holdout(records: Records) -> None:
