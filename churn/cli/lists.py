@@ -38,6 +38,7 @@ from churn.act.call_list import (
     rows,
 )
 from churn.act.holdout import CALL
+from churn.act.profit import doubt
 from churn.base.expected_value import Assumptions
 from churn.base.groups import BAND, Filter
 from churn.base.records import Records
@@ -46,6 +47,7 @@ from churn.cli.common import first_steps, out, print_json, progress, registry_of
 from churn.data.spreadsheet import DELIMITERS
 from churn.errors import DataError, NoChampion, SettingsError
 from churn.model.bundle import Bundle
+from churn.model.metrics import stored
 from churn.model.store import open_store
 from churn.principal import Principal, person
 from churn.score import outcomes
@@ -327,11 +329,14 @@ def _print(work: _Work, listed: pl.DataFrame) -> None:
     if work.settings.simulated or work.snapshot.simulated:
         out.print("Simulated data", style="yellow")
     out.print(f"{words.counted(told.customers, 'customer')} on the list: {told.called:,} to call, {told.held:,} kept uncalled.")
-    if told.money is not None and told.money_interval is not None and told.customers:
+    failed = doubt(stored(work.bundle.metrics, "holdout"), work.settings) if work.snapshot.has_money else None
+    if failed is not None:
+        out.print(escape(f"No money is told: {words.lower_first(failed.words)}"), style="yellow")
+    elif told.money is not None and told.money_interval is not None and told.customers:
         low, high = (words.money(one, currency, cents=False) for one in (told.money_interval.low, told.money_interval.high))
         saved, cost = words.money(told.money, currency, cents=False), words.money(told.cost, currency, cents=False)
         out.print(escape(f"Calling them should save {saved} after {cost} of cost, {words.likely_between(low, high)}."))
-    out.print(escape(work.end.in_words(schema)))
+    out.print(escape((work.end if failed is None else replace(work.end, next_worth=None)).in_words(schema)))
     some = [one for one in work.ranking.left_out if one.customers]
     out.print(f"Left out: {sum(one.customers for one in some):,} of {work.ranking.asked:,}.")
     for one in some:
@@ -342,7 +347,7 @@ def _print(work: _Work, listed: pl.DataFrame) -> None:
     for heading in ("Customer", "Risk", "Worth", "Most associated with it", "What could help most"):
         table.add_column(heading, overflow="fold")
     for row in listed.iter_rows(named=True):
-        worth = words.NOTHING if row[WORTH] is None else words.money(row[WORTH], currency)
+        worth = words.NOTHING if row[WORTH] is None or failed is not None else words.money(row[WORTH], currency)
         table.add_row(*map(escape, (row[CUSTOMER], words.percent(row[RISK]), worth, row["reason_1"] or "", row["action"] or "")))
     out.print(table)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from datetime import date
 from pathlib import Path
 
 import openpyxl
@@ -14,7 +15,7 @@ from churn.act.export import recorded
 from churn.base.records import Records
 from churn.settings import Settings
 
-from .conftest import Desk
+from .conftest import Desk, customers
 
 
 def _records(desk: Desk) -> Records:
@@ -23,7 +24,8 @@ def _records(desk: Desk) -> Records:
 
 @pytest.fixture
 def desk(trained: Desk) -> Desk:
-    trained.settings("roles: contacts\nuser: ann\n")
+    gates = (trained.home / "config.yaml").read_text(encoding="utf-8")
+    trained.settings(f"{gates}\nroles: contacts\nuser: ann\n")
     return trained
 
 
@@ -121,3 +123,14 @@ def test_a_missing_suppression_table_stops_the_list(desk: Desk) -> None:
     first.write_text("customer_id\nC00001\nC00002\n")
     left_out = desk.done("list", "build", "--limit", "0", "--json").json["left_out"]
     assert left_out["suppressed"] == 2
+
+
+def test_segments_are_counted_when_the_base_is_scored_anew(desk: Desk) -> None:
+    desk.done("list", "build", "--where", "contract=monthly", "--save-segment", "Monthly", "--limit", "0")
+    customers(690).write_csv(desk.home / "later.csv")
+    scoring = desk.done("score", "later.csv", "--publish", "--as-of", date.today().isoformat(), "--json").json["scoring"]
+    records = _records(desk)
+    found = segments.counts(records, "monthly")
+    records.close()
+    assert len(found) == 2
+    assert found[-1].scoring == scoring
