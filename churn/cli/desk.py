@@ -16,6 +16,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from churn.base.records import Records
 from churn.cli.common import err, first_steps, out, print_json, progress, registry_of, settings_of
 from churn.errors import ChurnError, SettingsError, StoreUnavailable
 from churn.model.store import FileStore, Store, check, ensure_room, open_store
@@ -95,7 +96,7 @@ def doctor(
     store: Annotated[str | None, typer.Option(help="Store to look at instead of the configured one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Try what the desk needs: settings, store, champion, scoring, log, cache, port, libraries.
+    """Try what the desk needs: settings, store, champion, scoring, log, database, cache, port, libraries.
 
     Every sum of the pair on the desk is verified in the store. Nothing is left behind. Exit code 1 if something is wrong.
     """
@@ -126,6 +127,7 @@ def _examine(settings: Settings) -> Iterator[_Finding]:
     if health.good:
         yield from _examine_pair(settings)
         yield _log(store)
+    yield _database(settings)
     cache = FileStore(settings.path("cache"))
     try:
         ensure_room(cache)
@@ -178,6 +180,19 @@ def _log(store: Store) -> _Finding:
         more = f"; so are {len(damaged) - 1:,} more parts" if len(damaged) > 1 else ""
         return _Finding("log", False, damaged[0] + more)
     return _Finding("log", True, f"{parts:,} part{'' if parts == 1 else 's'} about {len(customers):,} customers, all readable")
+
+
+def _database(settings: Settings) -> _Finding:
+    try:
+        found = Records(settings).status()
+    except ChurnError as error:
+        return _Finding("database", False, str(error))
+    if found.format is None:
+        return _Finding("database", True, f"{found.address}: nothing kept yet")
+    if found.format != found.needs:
+        step = "churn db upgrade" if found.format < found.needs else "an update of churn"
+        return _Finding("database", False, f"{found.address} has format {found.format}, not {found.needs}; it needs {step}")
+    return _Finding("database", True, f"{found.address}, format {found.format}")
 
 
 def _port(settings: Settings) -> _Finding:

@@ -65,3 +65,20 @@ def test_a_later_format_is_told(bare: Desk) -> None:
     ran = bare.run("db", "status")
     assert (ran.code, "update churn" in ran.out) == (1, True)
     assert "made by a later version of the desk" in bare.run("db", "upgrade").line
+
+
+def test_the_doctor_looks_at_it(bare: Desk) -> None:
+    def told() -> tuple[bool, str]:
+        found = {one["what"]: (one["good"], one["words"]) for one in bare.run("doctor", "--json").json}
+        return found["database"]
+
+    assert told()[0]
+    assert "nothing kept yet" in told()[1]
+    assert not (bare.home / "data").exists()
+    bare.done("db", "upgrade")
+    assert told()[1].endswith(f"format {FORMAT}")
+    with closing(sqlite3.connect(bare.home / "data" / "default" / FILE)) as connection:
+        connection.execute("UPDATE churn_about SET format = 99")
+        connection.commit()
+    assert told() == (False, told()[1])
+    assert "has format 99" in told()[1]
