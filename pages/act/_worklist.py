@@ -14,10 +14,12 @@ import streamlit as st
 from churn import words
 from churn.act import worklist
 from churn.act.campaigns import DRAFT, FINISHED, STAGES, Campaign
+from churn.act.profit import doubt
 from churn.act.worklist import Member, Taken
 from churn.data import spreadsheet
 from churn.data.source import parse_table
 from churn.errors import ChurnError
+from churn.model.metrics import stored
 from churn.words import escape_markdown as escape
 from pages.shared import data, state, widgets
 from pages.shared.data import Pair
@@ -91,7 +93,7 @@ def _table(pair: Pair, campaign: Campaign, listed: tuple[Member, ...], at: int) 
         "Owner": st.column_config.TextColumn(max_chars=80, width=120),
         "Due": st.column_config.DateColumn(format="D MMM YYYY", width=110),
     }
-    if any(one.expected_value is not None for one in listed):
+    if _told_in_money(pair, campaign) and any(one.expected_value is not None for one in listed):
         money = f"{pair.schema.currency.replace('%', '%%')}%,.0f"
         columns["A call is worth"] = [one.expected_value for one in listed]
         config["A call is worth"] = st.column_config.NumberColumn(
@@ -121,6 +123,13 @@ def _table(pair: Pair, campaign: Campaign, listed: tuple[Member, ...], at: int) 
             )
     if st.session_state.pop(opened, False):
         widgets.go(widgets.CUSTOMER)
+
+
+def _told_in_money(pair: Pair, campaign: Campaign) -> bool:
+    """Whether the worth of a call may be told: not where the model that said so fails its calibration gate."""
+    if campaign.model != pair.bundle.version:
+        return True
+    return doubt(stored(pair.bundle.metrics, "holdout"), data.desk().settings) is None
 
 
 def _changes(edited: Any) -> dict[int, dict[str, Any]]:
