@@ -116,13 +116,21 @@ def kind(metrics: Mapping[str, Any]) -> str:
 def sentence(metrics: Mapping[str, Any], shown: Metrics | None, noun: str) -> str:
     """What it is, what it learnt from and what it was judged on; `noun`: what the rows of the table are."""
     learnt = f" that learnt from {words.count(metrics['rows'])} {noun}" if metrics.get("rows") else ""
-    return f"{kind(metrics)}{learnt}. {_judged_on(shown, noun)}"
+    return f"{kind(metrics)}{learnt}. {_judged_on(shown, noun, elsewhere=trained_elsewhere(metrics))}"
 
 
-def _judged_on(shown: Metrics | None, noun: str) -> str:
+def trained_elsewhere(metrics: Mapping[str, Any]) -> bool:
+    """Whether a model was brought in, so that nobody here can say which customers it learnt from."""
+    return "imported_on" in metrics
+
+
+def _judged_on(shown: Metrics | None, noun: str, *, elsewhere: bool) -> str:
     if shown is None:
         return "It carries no figures about customers it had not seen."
     ranks = f"it picks the leaver over a stayer {in_100(shown.roc_auc, interval=False)}"
+    if elsewhere:
+        doubt = "It was trained elsewhere: if it learnt from these customers, all figures on this page are too good."
+        return f"Judged on {words.count(shown.rows)} {noun}, {ranks}. {doubt}"
     if shown.where == "holdout":
         return f"Judged on {words.count(shown.rows)} {noun} new to it, {ranks}."
     return f"Too few {noun} were kept apart to judge it by; in cross-validation {ranks}."

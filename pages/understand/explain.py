@@ -82,7 +82,7 @@ def page(pair: Pair, chosen: Filter) -> None:
     across = _pick_across(pair, chosen, controls)
     with head:
         st.title(escape(_title(found)), anchor=False)
-        st.markdown(f":gray[{_next(found)}]")
+        st.markdown(f":gray[{_next(found, pair.totals(chosen).average_risk or 0.0)}]")
     left, right = st.columns([0.45, 0.55], gap="medium")
     with left:
         _matters(pair, chosen, found, across)
@@ -136,13 +136,18 @@ def _title(found: Influences) -> str:
     return f"{first} and {second} matter most: {figures[0]} and {figures[1]} points of risk on average"
 
 
-def _next(found: Influences) -> str:
-    """From the typical risk to the average, and how sure that is. Markdown."""
+def _next(found: Influences, average: float) -> str:
+    """From the typical risk to the average, and how sure that is. Markdown.
+
+    `average`: of everybody; the points of a sample add up to the sample's own average, which is named beside it.
+    """
     tenths = _tenths(found.average_risk) - _tenths(found.typical_risk)
     change = words.points(tenths / 1000, decimals=1)
+    of = words.average(average)
+    told = f"the average of these is {of}" + (f", of the sample {words.average(found.average_risk)}" if found.sampled else "")
     text = (
-        f"A typical customer's risk is {words.average(found.typical_risk)}; the average of these is "
-        f"{words.average(found.average_risk)}. The points of all columns add up to the difference: {change}."
+        f"A typical customer's risk is {words.average(found.typical_risk)}; {told}. "
+        f"The points of all columns add up to the difference: {change}."
     )
     return f"{text} {_sample_words(found)}" if found.sampled else text
 
@@ -579,7 +584,7 @@ def _apart_words(found: Gap) -> str:
     if found.sampled:
         off = words.plus_minus(words.points(LIKELY * max(row.error for row in found.rows), signed=False, decimals=1))
         counted = f"{words.count(found.left.counted)} and {words.count(found.right.counted)}"
-        text += f" · from a sample of {counted}: a bar may likely be off by {off} (8 times in 10)"
+        text += f" · risks and points of a sample of {counted}: a bar may likely be off by {off} (8 times in 10)"
     return text
 
 

@@ -42,6 +42,9 @@ def page(pair: Pair, chosen: Filter) -> None:
     cohorts = pair.answer(("cohorts", chosen), lambda: segments(pair.snapshot, chosen, most=_GROUPS))
     st.title(escape(_title(pair, totals)), anchor=False)
     st.markdown(f":gray[{_next(pair, totals, cohorts)}]")
+    if totals.left and pair.schema.snapshot is None:
+        gone = "1 of them is" if totals.left == 1 else f"{words.count(totals.left)} of them are"
+        st.caption(f"{gone} marked as having left already. Score a table without those to see whom there is still to keep.")
     _tiles(pair, chosen, totals)
     left, right = st.columns([0.585, 0.415], gap="medium")
     with left:

@@ -140,7 +140,9 @@ def _versions(pair: Pair) -> None:
         st.warning(f"The versions cannot be listed: {escape(error)}", icon=":material/cloud_off:")
         return
     versions = champion.versions(listed, pair.pointer.history)
-    st.caption("Newest first · each judged on customers it had not seen")
+    elsewhere = any(champion.trained_elsewhere(one.facts) for one in versions)
+    whom = "customers it had not seen" + (", but for those trained elsewhere, of which nobody here can tell" if elsewhere else "")
+    st.caption(f"Newest first · each judged on {whom}")
     shown = [one.metrics for one in versions]
     columns: _Columns = {
         "Version": [one.version for one in versions],

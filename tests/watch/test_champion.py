@@ -59,6 +59,9 @@ def test_sentence_says_what_it_was_judged_on(metrics: Metrics) -> None:
     folds = replace(shown, where="cross-validation")
     assert "in cross-validation it picks the leaver" in champion.sentence(facts, folds, "customers")
     assert champion.sentence({}, None, "customers").startswith("A model of its own kind. It carries no figures")
+    told = champion.sentence({**facts, "rows": None, "imported_on": "2026-11-01"}, shown, "customers")
+    assert "new to it" not in told
+    assert "It was trained elsewhere: if it learnt from these customers, all figures on this page are too good." in told
     assert champion.kind({"saved": "other", "kind": "Random forest"}) == "Random forest"
 
 
