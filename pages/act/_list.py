@@ -19,7 +19,7 @@ import polars as pl
 
 from churn.act import campaigns, eligibility
 from churn.act.call_list import Known, Ranking, rank, shortened
-from churn.act.eligibility import Standing
+from churn.act.eligibility import Candidates, Standing
 from churn.act.profit import ProfitCurve, profit_curve
 from churn.base.expected_value import Assumptions
 from churn.base.groups import Filter
@@ -43,7 +43,8 @@ class Basis:
 class _Shelf:
     """The last few answers that are too large for the pair's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._answers: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -55,7 +56,7 @@ class _Shelf:
         found = work()
         with self._lock:
             self._answers[question] = found
-            while len(self._answers) > _KEPT:
+            while len(self._answers) > self._most:
                 self._answers.popitem(last=False)
         return found
 
@@ -64,7 +65,8 @@ class _Shelf:
             return question in self._answers
 
 
-_shelf = _Shelf()
+_shelf = _Shelf(_KEPT)
+_able = _Shelf(2)  # 28 bytes for everybody of a filter: what another offer ranks anew
 _looked: dict[Hashable, tuple[float, str, pl.DataFrame, pl.Series | None]] = {}
 
 
@@ -117,8 +119,7 @@ def ranking(
     """Those of the filter who may be called, best first, and what lists of them bring by size; None without money."""
 
     def work() -> tuple[Ranking, ProfitCurve | None]:
-        pool = pair.snapshot.pool(chosen)
-        able = eligibility.candidates(found.standing, pool, needs_worth=pair.snapshot.has_money)
+        able = _able.answer(("able", pair.id, found.token, chosen), lambda: _candidates(pair, found, chosen))
         ranked = rank(able, pair.schema, assumptions, offer)
         curve = None
         if ranked.value is not None and pair.schema.money is not None:
@@ -127,6 +128,10 @@ def ranking(
         return shortened(ranked), curve
 
     return _shelf.answer(_question(pair, found, chosen, assumptions, offer), work)
+
+
+def _candidates(pair: Pair, found: Basis, chosen: Filter) -> Candidates:
+    return eligibility.candidates(found.standing, pair.snapshot.pool(chosen), needs_worth=pair.snapshot.has_money)
 
 
 def ready(pair: Pair, found: Basis, chosen: Filter, assumptions: Assumptions, offer: float) -> bool:
