@@ -184,7 +184,7 @@ class _Search:
                     yield part
 
     def _numbers(self, feature: Feature, reference: pl.DataFrame) -> list[float]:
-        """Quantiles of the reference within what may be asked for, whole where the column is."""
+        """Quantiles of the reference within what may be asked for, whole where the column is; of what customers pay, lower ones."""
         known = reference[feature.name].drop_nulls().cast(pl.Float64).to_numpy()
         if not known.size:
             return []
@@ -192,6 +192,9 @@ class _Search:
         cuts = np.quantile(known, np.linspace(0.01, 0.99, self.effort.values), method="nearest")
         self._spread[feature.name] = float(cuts[-1] - cuts[0]) or 1.0
         cuts = cuts.clip(low, high)
+        own = self.row.get(feature.name)
+        if self.schema.money and feature.name == self.schema.money.column and not words.is_nothing(own):
+            cuts = cuts[cuts < float(own)]  # to charge more is no way to keep somebody, whatever the model says
         return sorted({float(words.rounded(cut)) if feature.whole else float(cut) for cut in cuts})
 
     def _part(self, changes: Mapping[str, str | float]) -> _Part | None:

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from churn.data.schema import Schema
+from churn.model.risk_model import Scores
 from churn.understand import changes
 from churn.understand.changes import Changes, what_would_have_to_change
 from churn.understand.evidence import Evidence, Support
@@ -223,3 +224,21 @@ def test_whole_numbers_stay_whole(customer: dict[str, Any], schema: Schema, refe
     whole = _with(schema, features=features)
     found = _search(customer, 0.6, whole, Anything(reference, whole), reference)
     assert [answer.changes["Monthly"] % 1 for answer in found.answers] == [0.0]
+
+
+class LikesHighPrices(HandMade):
+    """A model in which whoever pays more is less likely to leave."""
+
+    def score(self, table: pl.DataFrame) -> Scores:
+        margin = (60 - table["Monthly"].fill_null(60.0).to_numpy()) / 10
+        return Scores(1 / (1 + np.exp(-margin)), margin)
+
+
+def test_to_charge_more_is_no_answer(customer: dict[str, Any], schema: Schema, reference: pl.DataFrame) -> None:
+    row = {**customer, "Monthly": 55.0}
+    without_money = _with(schema, money=None)
+    for described, answers in ((schema, 0), (without_money, 1)):
+        found = what_would_have_to_change(
+            row, 0.5, model=LikesHighPrices(described), evidence=Anything(reference, described), reference=reference
+        )
+        assert sum(answer.changes.keys() == {"Monthly"} for answer in found.answers) == answers
