@@ -184,7 +184,7 @@ class _Search:
                     yield part
 
     def _numbers(self, feature: Feature, reference: pl.DataFrame) -> list[float]:
-        """Quantiles of the reference within what may be asked for, whole where the column is; of what customers pay, lower ones."""
+        """Quantiles of the reference within what may be asked for, whole where the column is; lower ones of what is paid."""
         known = reference[feature.name].drop_nulls().cast(pl.Float64).to_numpy()
         if not known.size:
             return []
