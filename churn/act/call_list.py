@@ -32,7 +32,7 @@ from churn import words
 from churn.act.eligibility import NOBODY, SAME_PHONE, Candidates, LeftOut
 from churn.base.expected_value import Assumptions, customer_value, expected_value, offer_cost
 from churn.base.groups import BAND
-from churn.base.snapshot import CONTACTS, RISK, Snapshot
+from churn.base.snapshot import CONTACTS, MOST_ROWS, RISK, Snapshot, rows_at
 from churn.base.value import LEVEL, Covariance, Interval
 from churn.data.contacts import masked, normalise_phones
 from churn.data.disk import disk
@@ -319,7 +319,7 @@ def rows(ranking: Ranking, known: Known, start: int, stop: int) -> pl.DataFrame:
         ),
         *_reasons(table, places, known),
         pl.Series(ACTION, acting, dtype=pl.String),
-        _owners(table[schema.key], known.folder, schema),
+        _owners(table[schema.key], places, known.folder, schema),
         _same_phone(ranking, chosen, snapshot),
     ]
     return pl.DataFrame(columns)
@@ -363,9 +363,9 @@ def _reasons(table: pl.DataFrame, places: NDArray[np.int64], known: Known) -> li
     return [text.alias(f"reason_{place}") for place, text in enumerate(told, start=1)]
 
 
-def _owners(keys: pl.Series, folder: Path | None, schema: Schema) -> pl.Series:
+def _owners(keys: pl.Series, places: NDArray[np.int64], folder: Path | None, schema: Schema) -> pl.Series:
     owner = schema.contacts.owner
-    found = contact_data(keys, folder, schema, [owner]) if owner else None
+    found = contact_data(keys, folder, schema, [owner], places) if owner else None
     if found is None or owner is None or owner not in found.columns:
         return pl.Series(OWNER, [None] * len(keys), dtype=pl.String)
     return found[owner].alias(OWNER)
@@ -387,11 +387,16 @@ def _same_phone(ranking: Ranking, chosen: slice, snapshot: Snapshot) -> pl.Serie
 
 
 def contact_data(
-    keys: pl.Series, folder: Path | None, schema: Schema, columns: Sequence[str | None] | None = None
+    keys: pl.Series,
+    folder: Path | None,
+    schema: Schema,
+    columns: Sequence[str | None] | None = None,
+    places: NDArray[np.int64] | None = None,
 ) -> pl.DataFrame | None:
     """The contact columns of some customers as they are, in the order of the keys: for a recorded export only.
 
-    None where the scoring has none. Raises StoreUnavailable where the disk refuses.
+    `places`: where they stand in the base; of few customers only these rows are read then, where contact data lies in the
+    order of the base. None where the scoring has none. Raises StoreUnavailable where the disk refuses.
     """
     path = None if folder is None else folder / CONTACTS
     if path is None or not path.exists() or not schema.contacts.columns:
@@ -400,14 +405,22 @@ def contact_data(
         there = pl.read_parquet_schema(path)
         wanted = [column for column in (columns or schema.contacts.columns) if column and column in there]
         asked = pl.DataFrame({schema.key: keys})
+        if places is not None and 0 < len(places) <= MOST_ROWS:
+            found = rows_at(path, places, [schema.key, *wanted])
+            if found[schema.key].equals(
+                keys.alias(schema.key)
+            ):  # contact data lies in the order of the base, unless made elsewhere
+                return found
         scan = pl.scan_parquet(path).select(schema.key, *wanted)
         found = scan.join(asked.lazy(), on=schema.key, how="semi").collect()
     return asked.join(found, on=schema.key, how="left", maintain_order="left")
 
 
-def masked_contacts(keys: pl.Series, folder: Path | None, schema: Schema) -> pl.DataFrame | None:
+def masked_contacts(
+    keys: pl.Series, folder: Path | None, schema: Schema, places: NDArray[np.int64] | None = None
+) -> pl.DataFrame | None:
     """The same, masked: the only form in which a page may show it. None where nothing is known."""
-    found = contact_data(keys, folder, schema)
+    found = contact_data(keys, folder, schema, places=places)
     return None if found is None else masked(found, schema.contacts)
 
 

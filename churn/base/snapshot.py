@@ -255,6 +255,25 @@ class Pool:
     money: NDArray[np.float64] | None
 
 
+def rows_at(path: Path, places: NDArray[np.int64], columns: Sequence[str]) -> pl.DataFrame:
+    """Columns of some rows of a scoring's file, by their place in the base and in that order; the others are not read.
+
+    For few rows: at most `MOST_ROWS` at a time. Raises StoreUnavailable where the disk refuses.
+    """
+    named = ", ".join('"' + column.replace('"', '""') + '"' for column in columns)
+    wanted = ", ".join(str(int(place)) for place in places[:MOST_ROWS])
+    source = "read_parquet(?, file_row_number = true)"
+    sql = f"SELECT {named}, file_row_number AS place_ FROM {source} WHERE file_row_number IN ({wanted})"
+    try:
+        with duckdb.connect(config={"threads": 1, "memory_limit": _MEMORY}) as connection:
+            found = pl.from_arrow(connection.sql(sql, params=[str(path)]).to_arrow_table())
+    except duckdb.IOException as error:
+        raise StoreUnavailable(f"{path} cannot be read: {error}") from error
+    assert isinstance(found, pl.DataFrame)
+    asked = pl.DataFrame({"place_": places[:MOST_ROWS]})
+    return asked.join(found, on="place_", how="left", maintain_order="left").select(columns)
+
+
 @dataclass(frozen=True)
 class OutOfFold:
     """What a model's training foresaw for its own customers without having seen them: `read` gives that file of its bundle."""

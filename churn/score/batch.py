@@ -293,7 +293,8 @@ def write_scoring(
         folder.mkdir(parents=True)
         rows.write_parquet(folder / ROWS, compression="zstd", row_group_size=122_880)
         if scored.contacts is not None:
-            scored.contacts.write_parquet(folder / CONTACTS, compression="zstd")
+            contacts = rows.select(schema.key).join(scored.contacts, on=schema.key, how="inner", maintain_order="left")
+            contacts.write_parquet(folder / CONTACTS, compression="zstd", row_group_size=122_880)
         if scored.points is not None:
             scored.points[order].write_parquet(folder / POINTS, compression="zstd", row_group_size=122_880)
         if past is not None:

@@ -344,7 +344,7 @@ def _customers(
 def _rows(pair: Pair, ranking: Ranking, assumptions: Assumptions, start: int, stop: int) -> tuple[Any, Any]:
     known = _list.known(pair, assumptions)
     listed = rows(ranking, known, start, stop)
-    return listed, masked_contacts(listed[CUSTOMER], known.folder, pair.schema)
+    return listed, masked_contacts(listed[CUSTOMER], known.folder, pair.schema, ranking.places[start:stop])
 
 
 def _table(pair: Pair, listed: Any, contacts: Any, *, money: bool) -> None:

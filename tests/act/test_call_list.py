@@ -290,6 +290,17 @@ def test_contact_data_is_masked_for_the_screen_and_as_it_is_for_a_recorded_expor
     assert dialled(full, schema).to_list() == ["+493023125001", "+493023125000"]
 
 
+@pytest.mark.parametrize("places", [[1, 0], [0, 1]], ids=["where they stand", "elsewhere"])
+def test_contact_data_read_by_place_is_that_of_the_key(tmp_path: Path, places: list[int]) -> None:
+    base = open_base(tmp_path, schema_of(), [0.9, 0.4], [50.0] * 2, everybody(2))
+    schema, keys = base.snapshot.schema, pl.Series("id", ["K1", "K0"])
+    by_place = contact_data(keys, base.folder, schema, places=np.array(places))
+    by_key = contact_data(keys, base.folder, schema)
+    assert by_place is not None
+    assert by_key is not None
+    assert by_place.rows() == by_key.rows()
+
+
 def test_groups_on_the_day_of_the_list(tmp_path: Path) -> None:
     base = open_base(tmp_path, schema_of(), [0.9, 0.4, 0.5], [50.0] * 3, everybody(3), plan=["A", "B", "B"])
     found = groups_of(_ranked(base), _known(base), 3, ["plan"])
