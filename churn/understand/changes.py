@@ -193,7 +193,7 @@ class _Search:
         self._spread[feature.name] = float(cuts[-1] - cuts[0]) or 1.0
         cuts = cuts.clip(low, high)
         own = self.row.get(feature.name)
-        if self.schema.money and feature.name == self.schema.money.column and not words.is_nothing(own):
+        if self.schema.money and feature.name == self.schema.money.column and isinstance(own, (int, float)):
             cuts = cuts[cuts < float(own)]  # to charge more is no way to keep somebody, whatever the model says
         return sorted({float(words.rounded(cut)) if feature.whole else float(cut) for cut in cuts})
 
