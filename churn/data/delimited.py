@@ -12,6 +12,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -35,8 +36,11 @@ _CODE_PAGES = (
 _NEIGHBOURS = {"cp1252", "latin_1", "cp1250", "cp1257", "iso8859_2", "iso8859_15", "mac_roman"}
 _COMMA_NUMBER = r"^\s*[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+\s*$"
 _GROUPED_POINT = r"^\s*[+-]?\d{1,3}(\.\d{3})*\s*$"
-_THOUSANDS_LIKE = r"^\s*[+-]?\d{1,3}(,\d{3})+\s*$"
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|(\d+|\d{1,3}(\.\d{3})+)(,\d+)?)\s*$"
+_EITHER_COMMA = r"^\s*[+-]?[1-9]\d{0,2},\d{3}\s*$"  # 1,234: a thousand and more, or one and a bit; 0,234 can be one thing only
+_EITHER_POINT = r"^\s*[+-]?[1-9]\d{0,2}\.\d{3}\s*$"
+_POINT_NUMBER = r"^\s*[+-]?(\d+\.\d+|\d{1,3}(,\d{3})+\.\d+|\d{1,3}(,\d{3}){2,})\s*$"
+_SEVERAL = 3  # cells with a decimal comma that are no slip of a finger
 
 
 def parse(data: bytes, place: str) -> pl.DataFrame:
@@ -72,7 +76,7 @@ def parse(data: bytes, place: str) -> pl.DataFrame:
         raise SourceError(f"{place}: {problem}")
     table.columns = [str(position) for position in range(table.width)]
     table = table.filter(pl.any_horizontal(pl.all() != ""))
-    return _decimal_points(name_columns(table, names, place))
+    return _decimal_points(name_columns(table, names, place), separator)
 
 
 def one_column(name: str) -> str:
@@ -259,17 +263,29 @@ def _hint(row: list[str], width: int, separator: str) -> str:
     return ""
 
 
-def _decimal_points(table: pl.DataFrame) -> pl.DataFrame:
+def _decimal_points(table: pl.DataFrame, separator: str) -> pl.DataFrame:
     """Rewrite numbers with a decimal comma, column by column, where the column's values leave no doubt.
 
-    A column that holds values such as `12,5` does so; then columns that hold only `1,234` or `1.234` follow it, since one
-    table has one decimal sign. Other values of such a column, a spelling of missing for example, stay as they are.
+    A column whose decimal signs are commas, such as `12,5`, is rewritten. Where such columns are more than a cell or two and
+    no column of the table has a decimal point, columns that hold only `1,234` or `1.234` follow them, since one table has one
+    decimal sign. Other values of such a column, a spelling of missing for example, stay as they are.
+
+    A comma among decimal points is no reason to read the points as thousands: there nothing is rewritten, and the check against
+    the schema names the cell (`churn.data.quality`).
     """
     commas = [name for name in table.columns if table[name].str.contains(",", literal=True).any()]
-    sure = [name for name in commas if _is_comma_column(table[name], strict=True)]
+    signs = {name: found for name in commas if (found := _decimal_signs(table[name])) is not None}
+    sure = [name for name, found in signs.items() if found.sure]
     if not sure:
         return table
-    follow = [name for name in commas if name not in sure and _is_comma_column(table[name], strict=False)]
+    follow: list[str] = []
+    grouped: list[str] = []
+    leads = any(signs[name].commas >= signs[name].numbers / 2 for name in sure)
+    several = separator == ";" or sum(signs[name].commas for name in sure) >= _SEVERAL  # ; is chosen where , is in the numbers
+    others = {name: _decimal_signs(table[name]) for name in table.columns if name not in signs}
+    if leads and several and not any(found and found.points for found in (*signs.values(), *others.values())):
+        follow = [name for name in signs if name not in sure and table[name].str.contains(_COMMA_NUMBER).any()]
+        grouped = [name for name, found in others.items() if found and found.either and _all(table[name], _GROUPED_POINT)]
     rewritten = [
         pl.when(pl.col(name).str.contains(_COMMA_NUMBER))
         .then(pl.col(name).str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True))
@@ -278,26 +294,39 @@ def _decimal_points(table: pl.DataFrame) -> pl.DataFrame:
         .otherwise(pl.col(name))
         for name in (*sure, *follow)
     ]
-    grouped = [
-        pl.col(name).str.replace_all(".", "", literal=True)
-        for name in table.columns
-        if name not in commas
-        and table[name].str.contains(r"^\s*[+-]?\d{1,3}(\.\d{3})+\s*$").any()
-        and _all(table[name], _GROUPED_POINT)
-    ]
-    return table.with_columns(*rewritten, *grouped)
+    return table.with_columns(*rewritten, *(pl.col(name).str.replace_all(".", "", literal=True) for name in grouped))
 
 
-def _is_comma_column(column: pl.Series, *, strict: bool) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Signs:
+    """How many cells of a column are numbers, and how many of those show a decimal comma, a decimal point, or either."""
+
+    numbers: int
+    commas: int
+    points: int
+    either: int
+
+    @property
+    def sure(self) -> bool:
+        """Whether the comma is the decimal sign: no cell says otherwise, and more say so than could mean two things."""
+        return self.commas > 0 and not self.points and self.commas > self.either
+
+
+def _decimal_signs(column: pl.Series) -> _Signs | None:
+    """What a column's cells tell of its decimal sign; None where it is not one of numbers."""
     filled = column.filter(column.str.strip_chars() != "")
-    number = filled.str.contains(_NUMBER)
-    odd = filled.filter(~number)
-    if number.sum() < 0.5 * len(filled) or odd.n_unique() > 3:
-        return False
-    with_comma = filled.filter(filled.str.contains(_COMMA_NUMBER))
-    if with_comma.is_empty():
-        return False
-    return not strict or bool((~with_comma.str.contains(_THOUSANDS_LIKE)).any())
+    point = filled.str.contains(_POINT_NUMBER)
+    number = point | filled.str.contains(_NUMBER)
+    if number.sum() < max(0.5 * len(filled), 1) or filled.filter(~number).n_unique() > 3:
+        return None
+    grouped = filled.str.contains(r"^\s*[+-]?[1-9]\d{0,2}(\.\d{3}){2,}\s*$")  # 1.234.567
+    either_comma, either_point = filled.str.contains(_EITHER_COMMA), filled.str.contains(_EITHER_POINT)
+    return _Signs(
+        numbers=int(number.sum()),
+        commas=int((filled.str.contains(_COMMA_NUMBER) & ~either_comma).sum()),
+        points=int((point & ~either_point).sum()),
+        either=int((either_comma | either_point | grouped).sum()),
+    )
 
 
 def _all(column: pl.Series, pattern: str) -> bool:

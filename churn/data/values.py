@@ -255,7 +255,7 @@ _SIGN = re.compile(r"^([+-]?)\s*(?:[$€£¥₹]|USD|EUR|GBP|CHF)?\s*|\s*(?:[$�
 _THOUSANDS_POINT = re.compile(r"^[+-]?\d{1,3}(,\d{3})+\.\d+$|^[+-]?\d{1,3}(,\d{3}){2,}$")
 _THOUSANDS_COMMA = re.compile(r"^[+-]?\d{1,3}(\.\d{3})+,\d+$|^[+-]?\d{1,3}(\.\d{3}){2,}$")
 _COMMA = re.compile(r"^[+-]?\d+,\d+$")
-_EITHER = re.compile(r"^[+-]?\d{1,3},\d{3}$")  # 1,234: a thousand and more, or one and a bit
+_EITHER = re.compile(r"^[+-]?[1-9]\d{0,2},\d{3}$")  # 1,234: a thousand and more, or one and a bit
 
 
 def plain_number(text: str, *, comma: bool | None = None) -> str | None:
@@ -283,12 +283,20 @@ def plain_number(text: str, *, comma: bool | None = None) -> str | None:
 
 
 def comma_is_decimal(texts: Iterable[str]) -> bool | None:
-    """Whether the values of a column show that the comma is the decimal sign (True), a thousands sign (False) or neither."""
+    """Whether the values of a column show that the comma is the decimal sign (True), a thousands sign (False) or neither.
+
+    A few decimal commas among as many of `1,234` show neither: which of the two are the slips is anybody's guess.
+    """
     said = {True: 0, False: 0}
+    either = 0
     for text in texts:
         bare = _SIGN.sub(r"\1", text.strip()).strip()
         if _THOUSANDS_COMMA.match(bare) or (_COMMA.match(bare) and not _EITHER.match(bare)):
             said[True] += 1
         elif _THOUSANDS_POINT.match(bare) or re.fullmatch(r"[+-]?\d+\.\d+", bare):
             said[False] += 1
-    return None if bool(said[True]) == bool(said[False]) else said[True] > 0
+        else:
+            either += bool(_EITHER.match(bare))
+    if bool(said[True]) == bool(said[False]) or 0 < said[True] <= either:
+        return None
+    return said[True] > 0

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from churn.data import delimited, s3
-from churn.data.source import read_table, shown_url
+from churn.data.source import parse_table, read_table, shown_url
 from churn.errors import NotInStore, SourceError, StoreUnavailable, WorkspaceMixed
 from churn.settings import Settings
 
@@ -87,6 +87,49 @@ def test_a_decimal_comma_becomes_a_point(tmp_path: Path, cells: list[str], read:
 def test_thousands_signs_are_no_decimal_commas(tmp_path: Path) -> None:
     table = read_table(_file(tmp_path, 'id,cell\n1,"1,234"\n2,"5,678"\n3,"1,234.50"\n'))
     assert table["cell"].to_list() == ["1,234", "5,678", "1,234.50"]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["1,3", "1.541", "2.594", "0.73"],  # a slip among decimal points
+        ["1,3", "1.541", "2.594", "1.334"],  # as much so where each of them could be thousands
+        ["99,50", "1,234", "29.85", "56.95"],
+        ["1.234,50", "29.85", "56.95", "42.3"],
+        ["99,50", "1,234", "2,345", "3,456"],  # which of them is the slip, nobody can say
+        ["12,5", "0.541", "7", "1.234"],  # what begins with 0 is no thousand
+        ["12,5", "1,234,567", "7", "1.234"],
+    ],
+)
+def test_an_odd_comma_changes_no_other_value(tmp_path: Path, cells: list[str]) -> None:
+    rows = "id,cell,ratio\n" + "".join(f'{i},"{cell}",{i + 1}.541\n' for i, cell in enumerate(cells))
+    table = read_table(_file(tmp_path, rows))
+    assert table["cell"].to_list() == cells
+    assert table["ratio"].to_list() == ["1.541", "2.541", "3.541", "4.541"]
+
+
+def test_one_decimal_comma_says_nothing_about_other_columns(tmp_path: Path) -> None:
+    table = read_table(_file(tmp_path, 'id,visits,ratio\n1,"1,3",1.541\n2,4,2.594\n3,5,1.334\n'))
+    assert table["ratio"].to_list() == ["1.541", "2.594", "1.334"]
+    assert table["visits"].to_list() == ["1.3", "4", "5"]  # its own column has no other decimal sign
+
+
+def test_a_decimal_point_anywhere_keeps_thousands_of_other_columns_in_doubt(tmp_path: Path) -> None:
+    rows = "id;comma;point;either\n" + "".join(f"{i};{i},5;{i}.25;{i + 1}.541\n" for i in range(4))
+    table = read_table(_file(tmp_path, rows))
+    assert table["comma"].to_list() == ["0.5", "1.5", "2.5", "3.5"]
+    assert table["either"].to_list() == ["1.541", "2.541", "3.541", "4.541"]
+
+
+@given(
+    plain=st.lists(st.decimals(0, 9999, places=3).map(str), min_size=1, max_size=12),
+    odd=st.from_regex(r"\A(\d{1,4},\d{1,4}|[1-9]\.\d{3},\d{2})\Z"),
+    place=st.integers(0, 12),
+)
+def test_numbers_with_a_point_stay_whatever_one_other_cell_holds(plain: list[str], odd: str, place: int) -> None:
+    cells = [*plain[:place], odd, *plain[place:], "0.5"]
+    content = "id,cell\n" + "".join(f'{i},"{cell}"\n' for i, cell in enumerate(cells))
+    assert parse_table(content.encode(), "file.csv")["cell"].to_list() == cells
 
 
 def test_rows_without_any_value_and_nameless_empty_columns_are_left_out(tmp_path: Path) -> None:

@@ -174,6 +174,7 @@ def test_dates_that_are_none_or_two_are_pointed_at() -> None:
         ("1.234,50", None, "1234.50"),
         ("12,5", None, "12.5"),
         ("1,234", None, None),
+        ("0,234", None, "0.234"),
         ("1,234", False, "1234"),
         ("1,234", True, "1.234"),
         ("1 234,5", None, "1234.5"),
@@ -204,6 +205,9 @@ def test_numbers_in_other_spellings(text: str, comma: bool | None, plain: str | 
         (["1.5", "1,234"], False),
         (["1,234"], None),
         (["1,5", "1.5"], None),
+        (["99,50", "1,234"], None),
+        (["99,50", "12,5", "1,234"], True),
+        (["0,541"], True),
         ([], None),
     ],
 )
