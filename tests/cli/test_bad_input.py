@@ -198,7 +198,7 @@ def test_an_old_encoding_is_read_as_it_was_meant(trained: Desk) -> None:
     (trained.home / "latin.csv").write_bytes(table.write_csv().encode("latin-1"))
     trained.done("score", "latin.csv", "--publish")
     (place,) = (trained.home / "models" / "default" / "scorings").glob(f"{trained.pointer['scoring']}/contacts.parquet")
-    assert pl.read_parquet(place)["name"][0] == "Zoë Smith 0"
+    assert "Zoë Smith 0" in pl.read_parquet(place)["name"]
 
 
 def test_columns_that_say_nothing_are_left_out_with_the_reason(desk: Desk) -> None:
