@@ -40,6 +40,7 @@ TEMPLATES = {
     "unknown": "not known",
     "fact": "{label}: {value}",
     "fact unknown": "{label} not known",
+    "fact new": "{label} not known to the model ({value})",
     "fact of": "{label} of {value}",
     "fact no": "no {label}",
     "only": "only {value}",
@@ -503,6 +504,8 @@ def phrase(value: Any, feature: Feature, schema: Schema, *, only: bool = False, 
             return say("only", value=text) if only else text
         return say("fact of", label=label, value=say("only", value=shown) if only else shown)
     level = feature.level(str(value))
+    if level is None and feature.levels:
+        return say("fact new", label=label, value=shown)
     if level and level.phrase:
         return level.phrase
     if feature.phrase:

@@ -176,7 +176,7 @@ def _category(label: str, *levels: str | Level, phrase: str | None = None) -> Fe
         ("DSL", _category("Internet", "F", "DSL", phrase="{value} internet"), "DSL internet"),
         ("a", _category("Contract", Level(value="a", phrase="a month-to-month contract"), "b"), "a month-to-month contract"),
         ("Paper", _category("Payment", "Paper", "Card"), "payment: Paper"),
-        ("never seen", _category("Payment", "Paper", "Card"), "payment: never seen"),
+        ("never seen", _category("Payment", "Paper", "Card"), "payment not known to the model (never seen)"),
         (None, _category("Payment", "Paper", "Card"), "payment not known"),
         (3.0, NUMBER.model_copy(update={"label": "Monthly charge", "unit": "money"}), "monthly charge of €3"),
         (3.0, NUMBER.model_copy(update={"unit": "month", "phrase": "{value} as a customer"}), "3 months as a customer"),

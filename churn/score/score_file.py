@@ -176,7 +176,8 @@ class FileScores:
     """What scoring a file gave. `table`: as `churn.score.people.scored_for_people`, the riskiest first.
 
     `by_band`: customers by band, lowest first. `gone`, `earlier`, `behind` as `churn.score.batch.Scored`. `without_reasons`:
-    customers whose reasons were not worked out, for the model takes long.
+    customers whose reasons were not worked out, for the model takes long. `unknown`: customers with a level that
+    the model does not know.
     """
 
     table: pl.DataFrame
@@ -186,6 +187,7 @@ class FileScores:
     earlier: int
     behind: int
     without_reasons: int
+    unknown: int = 0
 
 
 def score(
@@ -224,4 +226,5 @@ def score(
         earlier=scored.earlier,
         behind=scored.behind,
         without_reasons=scored.rows.height - scored.explained if reasons and scored.explained is not None else 0,
+        unknown=people.not_known(scored.rows, schema).count(),
     )

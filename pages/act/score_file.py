@@ -338,6 +338,8 @@ def _result(pair: Pair, work: Work, scores: FileScores) -> None:
         (scores.earlier, "earlier row of the same customers is left out", "earlier rows of the same customers are left out"),
         (scores.without_reasons, "customer of less risk has no reasons: this model takes long to explain",
          "customers of less risk have no reasons: this model takes long to explain"),
+        (scores.unknown, "row has a value the model does not know; the download names it",
+         "rows have a value the model does not know; the download names it"),
     ]  # fmt: skip
     told = [_of(number, one, several) for number, one, several in apart if number]
     st.caption(" · ".join([f"The {_of(min(_PREVIEW, table.height), 'riskiest row', 'riskiest rows')} of the result", *told]))

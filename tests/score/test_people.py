@@ -94,6 +94,28 @@ def test_facts_that_read_alike_are_told_apart_as_on_the_screen(make_table: MakeT
     assert words.str.contains("Last contact: 2 months: ").any()
 
 
+def test_values_the_model_does_not_know_are_told_and_flagged(
+    schema: Schema, make_table: MakeTable, make_model: MakeModel
+) -> None:
+    table = make_table(schema, 40)
+    model = make_model(schema)
+    assert "not known to the model" not in scored_for_people(score(table, model, 4), schema).columns
+    place = pl.int_range(pl.len())
+    odd = table.with_columns(
+        contract=pl.when(place < 2).then(pl.lit("Three year")).otherwise("contract"),
+        idle=pl.when(place == 1).then(pl.lit("Perhaps")).when(place == 2).then(None).otherwise("idle"),
+    )
+    found = scored_for_people(score(odd, model, 4), schema)
+    flagged = dict(found.select("customer", "not known to the model").drop_nulls().iter_rows())
+    assert flagged == {
+        odd["customer"][0]: "Contract: Three year",
+        odd["customer"][1]: "Contract: Three year; Idle: Perhaps",
+    }
+    first = found.row(by_predicate=pl.col("customer") == odd["customer"][0], named=True)
+    told = [first[f"reason {rank}"] for rank in range(1, 5) if first[f"reason {rank}"]]
+    assert any(line.startswith("Contract not known to the model (Three year): ") for line in told), told
+
+
 def test_names_that_are_taken_and_rows_without_reasons(dated: Schema, make_table: MakeTable, make_model: MakeModel) -> None:
     other = dated.model_copy(update={"key": "risk"})
     scored = score(make_table(dated, 3).rename({"customer": "risk"}), make_model(other), 4)

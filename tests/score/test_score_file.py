@@ -9,6 +9,7 @@ from datetime import date
 import polars as pl
 import pytest
 
+from churn.data import spreadsheet
 from churn.data.schema import Rule, Schema
 from churn.data.source import parse_table, sheets
 from churn.errors import DataError, SourceError
@@ -166,9 +167,9 @@ def test_simulated_data_say_so_in_every_row(schema: Schema, raw: pl.DataFrame, m
 # -- files ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", people.KINDS)
+@pytest.mark.parametrize("kind", spreadsheet.KINDS)
 def test_a_file_in_memory_is_read_as_it_was_written(raw: pl.DataFrame, kind: str) -> None:
-    data = people.as_bytes(raw, kind)
+    data = spreadsheet.as_bytes(raw, kind)
     assert parse_table(data, f"x{kind}", most_rows=40).equals(raw)
     with pytest.raises(SourceError, match=r"has 40 rows; at most 39 are taken here"):
         parse_table(data, f"x{kind}", most_rows=39)
@@ -188,10 +189,10 @@ def test_sheets_are_named_and_one_is_chosen(raw: pl.DataFrame) -> None:
     data = file.getvalue()
     assert sheets(data) == ("Notes", "Data")
     assert parse_table(data, "x.xlsx", sheet="Data")["a"].to_list() == ["there"]
-    assert sheets(people.as_bytes(raw, ".csv")) == sheets(b"PK\x03\x04 damaged") == ()
+    assert sheets(spreadsheet.as_bytes(raw, ".csv")) == sheets(b"PK\x03\x04 damaged") == ()
 
 
 def test_a_workbook_that_would_not_fit_in_memory_is_refused_unread(monkeypatch: pytest.MonkeyPatch, raw: pl.DataFrame) -> None:
     monkeypatch.setattr("churn.data.source._UNPACKED", 1_000)
     with pytest.raises(SourceError, match="unpacks to"):
-        parse_table(people.as_bytes(raw, ".xlsx"), "x.xlsx")
+        parse_table(spreadsheet.as_bytes(raw, ".xlsx"), "x.xlsx")

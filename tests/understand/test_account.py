@@ -52,6 +52,7 @@ def _account(customer: dict[str, object], schema: Schema, typical: Typical, **gi
         ("Contract", "Two year", -0.07, "A two-year contract: −7 points"),
         ("Monthly", 105.5, 0.04, "Monthly charge of $105.50 (half have $70.35 or less): +4 points"),
         ("Monthly", None, 0.01, "Monthly charge not known: +1 point"),
+        ("Contract", "Three year", -0.04, "Contract not known to the model (Three year): −4 points"),
     ],
 )
 def test_reasons_read_as_agreed(name: str, value: object, points: float, line: str, schema: Schema, typical: Typical) -> None:
