@@ -1,10 +1,13 @@
 """Cells that can be rewritten without losing anything: what `churn schema check --fix` does, and no more.
 
 Spaces around keys, levels and the target; numbers with thousands signs, currency signs or a decimal comma; `1.0` for the
-level `1`; the case of a level, where only one level fits.
+level `1`; a label for its level, and the case of a level, where only one level fits.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import polars as pl
 
@@ -23,7 +26,7 @@ def changes(column: pl.Series, schema: Schema) -> dict[str, str]:
         spellings = frozenset((*schema.missing, *feature.missing))
         if feature.is_number:
             return _number_changes(column, spellings)
-        return _level_changes(column, values.level_values(feature), spellings)
+        return _level_changes(column, values.level_values(feature), spellings, values.level_labels(feature))
     if name == money:
         return _number_changes(column, frozenset(schema.missing))
     if name == schema.target.column:
@@ -44,7 +47,9 @@ def _number_changes(column: pl.Series, missing: frozenset[str]) -> dict[str, str
     return {cell: new for cell, new in rewritten.items() if new is not None}
 
 
-def _level_changes(column: pl.Series, known: tuple[str, ...], missing: frozenset[str]) -> dict[str, str]:
+def _level_changes(
+    column: pl.Series, known: tuple[str, ...], missing: frozenset[str], labels: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
     changes: dict[str, str] = {}
     for cell in column.unique().drop_nulls().to_list():
         if cell in known or cell in missing or not cell.strip():
@@ -53,6 +58,7 @@ def _level_changes(column: pl.Series, known: tuple[str, ...], missing: frozenset
         same = [level for level in known if level == bare] or [
             level for level in known if " ".join(level.split()).casefold() == bare.casefold()
         ]
+        same = same or [level for label, level in labels.items() if " ".join(label.split()).casefold() == bare.casefold()]
         same = same or [level for level in (values.known_spellings([bare], known).get(bare),) if level and bare.endswith(".0")]
         if len(same) == 1:
             changes[cell] = same[0]

@@ -2,7 +2,8 @@
 
 Two kinds of finding. An *error* is what cannot be scored: a missing column, text in a number, a key that comes twice, a
 number below `at_least`. A *warning* is what scores, but deserves a look: a level the schema does not know, a number outside
-the range seen. `conform` changes types, never text; `fix` rewrites text where nothing is lost by it.
+the range seen. `conform` changes types, and text only where it is what the schema itself calls a level; `fix` rewrites text where
+nothing is lost by it.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ def conform(raw: pl.DataFrame, schema: Schema, *, target: bool = False, unique: 
 
     Returns
     -------
-    In this order: key String; snapshot Date; features (numbers Float64, all others String; null = missing; unseen levels
-    as they stand); money Float64; contacts that the table has, String; `__left__`.
+    In this order: key String; snapshot Date; features (numbers Float64, all others String; null = missing; a level's
+    label read as the level, unseen levels as they stand); money Float64; contacts that the table has, String; `__left__`.
 
     Raises
     ------
@@ -337,7 +338,7 @@ def _number_warnings(number: pl.Series, feature: Feature) -> Iterator[Violation]
 
 def _levels(column: pl.Series, feature: Feature, schema: Schema, found: list[Violation], warn: bool) -> pl.Series:
     known = values.level_values(feature)
-    level = values.levels(column, known, _spellings(feature, schema))
+    level = values.levels(column, known, _spellings(feature, schema), values.level_labels(feature))
     _required(level, column, feature, found, set())
     if warn:
         rows = pl.DataFrame({"level": level}).with_row_index("row", offset=1).drop_nulls()
@@ -412,7 +413,8 @@ def fix(raw: pl.DataFrame, schema: Schema, *, target: bool = False, unique: bool
     """A copy of the table with what can be rewritten without loss, and the report of what is left.
 
     Rewritten are: spaces around keys, levels and the target; numbers with thousands signs, currency signs or a decimal comma;
-    `1.0` to the level `1`; the case of a level, where only one level fits. Nothing else changes, no row is dropped.
+    `1.0` to the level `1`; a label to its level, and the case of a level, where only one level fits. Nothing else
+    changes, no row is dropped.
     """
     fixed = raw
     for name in raw.columns:

@@ -7,8 +7,10 @@ turns out to be unreadable.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import polars as pl
 
@@ -172,11 +174,15 @@ def shown(number: float) -> str:
     return f"{number:.0f}" if number == int(number) and abs(number) < LARGEST else f"{number:.15g}"
 
 
-def levels(series: pl.Series, known: Iterable[str], missing: Collection[str] = ()) -> pl.Series:
+def levels(
+    series: pl.Series, known: Iterable[str], missing: Collection[str] = (), labels: Mapping[str, str] = MappingProxyType({})
+) -> pl.Series:
     """Read a column as levels: text as it stands, other types as the schema spells them; missing spellings are null.
 
     1, 1.0 and True become the level `1` where there is one, else the level that means yes; likewise 0 and no. Blank cells
     are missing unless blank is a level. Text that is no known level is kept: it is an unseen level.
+
+    labels: what levels are called, by `level_labels`; such a text means that level.
     """
     known = list(known)
     text = as_text(series)
@@ -186,7 +192,8 @@ def levels(series: pl.Series, known: Iterable[str], missing: Collection[str] = (
     absent = {
         value for value in found if value in missing or (value not in known and (not value.strip() or value.strip() in missing))
     }
-    changes: dict[str, str | None] = {**spelt, **dict.fromkeys(absent)}
+    called = {value: labels[value] for value in found if value in labels}
+    changes: dict[str, str | None] = {**called, **spelt, **dict.fromkeys(absent)}
     if not changes:
         return text
     return text.replace(list(changes), list(changes.values()))
@@ -213,6 +220,13 @@ def same_number(one: str, other: str) -> bool:
 
 def level_values(feature: Feature) -> tuple[str, ...]:
     return tuple(level.value for level in feature.levels)
+
+
+def level_labels(feature: Feature) -> dict[str, str]:
+    """Label → the level called so, where only one is and no level is spelt so: `Yes` → `1`."""
+    often = Counter(level.shown for level in feature.levels)
+    known = level_values(feature)
+    return {level.shown: level.value for level in feature.levels if often[level.shown] == 1 and level.shown not in known}
 
 
 def dates(series: pl.Series, missing: Collection[str] = ()) -> Dates:

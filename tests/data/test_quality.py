@@ -247,6 +247,49 @@ def test_fix_rewrites_what_loses_nothing_and_only_that() -> None:
     assert table["id"].to_list() == [" a", "b", "c"]  # the table itself stays
 
 
+CALLED = SCHEMA.model_copy(
+    update={
+        "features": (
+            *SCHEMA.features[:2],
+            Feature(
+                name="contract",
+                kind="category",
+                label="Contract",
+                levels=(Level(value="M", label="Monthly"), Level(value="Y", label="Long"), Level(value="Y2", label="Long")),
+                missing=("Unknown",),
+            ),
+            Feature(
+                name="senior", kind="flag", label="Senior", levels=(Level(value="0", label="No"), Level(value="1", label="Yes"))
+            ),
+        )
+    }
+)
+
+
+def test_what_the_schema_calls_a_level_means_that_level() -> None:
+    table = _table(senior=["No", "1", "Yes"], contract=["Monthly", "Unknown", "Long"])
+    read = conform(table, CALLED, target=True)
+    assert read["senior"].to_list() == ["0", "1", "1"]
+    assert read["contract"].to_list() == ["M", None, "Long"]  # two levels are called Long
+    (notice,) = check(table, CALLED, target=True).violations
+    assert (notice.column, notice.value, notice.fix) == ("contract", "Long", None)
+
+
+def test_fix_writes_the_level_for_what_it_is_called() -> None:
+    fixed, _ = fix(_table(senior=["no", " Yes ", "1"], contract=["monthly", "Unknown", "Long"]), CALLED, target=True)
+    assert fixed["senior"].to_list() == ["0", "1", "1"]
+    assert fixed["contract"].to_list() == ["M", "Unknown", "Long"]
+
+
+def test_a_level_that_reads_like_the_name_of_another_is_itself() -> None:
+    swapped = (Level(value="A", label="B"), Level(value="B", label="A"))
+    features = (*CALLED.features[:2], CALLED.features[2].model_copy(update={"levels": swapped}), CALLED.features[3])
+    schema = CALLED.model_copy(update={"features": features})
+    table = _table(contract=["A", "B", "A"])
+    assert conform(table, schema, target=True)["contract"].to_list() == ["A", "B", "A"]
+    assert fix(table, schema)[0]["contract"].to_list() == ["A", "B", "A"]
+
+
 def test_fix_does_not_guess() -> None:
     keys = _table(id=["a ", "a", "c"])
     assert fix(keys, SCHEMA)[0]["id"].to_list() == ["a ", "a", "c"]  # trimming would make two customers one
