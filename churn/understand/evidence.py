@@ -275,8 +275,13 @@ class Evidence:
         features = sorted(map(self.schema.feature, unheard[0]), key=lambda feature: feature.is_number)  # reads better
         if len(features) == 1 and words.is_nothing(row.get(features[0].name)):
             return words.say("nobody unknown", label=words.lower_first(features[0].label))
-        one, *others = [words.phrase(row.get(f.name), f, self.schema, about=f.is_number and not f.whole) for f in features]
+        one, *others = [self._fact(row.get(feature.name), feature) for feature in features]
         return words.say("nobody has both", one=one, other=others[0]) if others else words.say("nobody has", fact=one)
+
+    def _fact(self, value: Any, feature: Feature) -> str:
+        if not feature.is_number and not words.is_nothing(value) and feature.level(str(value)) is None:
+            return words.say("fact", label=words.lower_first(feature.label), value=str(value))  # of a schema that lacks it
+        return words.phrase(value, feature, self.schema, about=feature.is_number and not feature.whole)
 
     @cached_property
     def _sample(self) -> pl.DataFrame:
