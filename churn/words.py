@@ -191,6 +191,10 @@ TEMPLATES = {
     "report value": "Value",
     "report rule": "What is wrong",
     "report fix": "Would become",
+    "report counts": "Scored",
+    "report not scored": "No",
+    "report scored": "Yes, but look at it",
+    "report others": "{rule} ({count} rows in all)",
     # call lists
     "left out do not contact": "Asked not to be contacted",
     "left out suppressed": "On the list of who must not be called",
@@ -473,6 +477,26 @@ def quantity(value: Any, feature: Feature, schema: Schema, *, unit: bool = True)
         return f"{_plain(number * 100 if feature.unit == 'share' else number, feature.whole)}%"
     text = _plain(number, feature.whole)
     return f"{text} {plural(feature.unit, number)}" if unit and feature.unit else text
+
+
+def exact(value: Any, feature: Feature, schema: Schema) -> str:
+    """A value of a column as `quantity`, but a number with all of its digits, to be held against a table: `$9,999,999`."""
+    if is_nothing(value) or not feature.is_number:
+        return quantity(value, feature, schema)
+    number = float(value)
+    if feature.unit == "money":
+        gap = "\u00a0" if schema.currency[-1:].isalpha() else ""
+        return f"{MINUS if number < 0 else ''}{schema.currency}{gap}{_digits(abs(number), 2)}"
+    if feature.unit in ("percent", "share"):
+        return f"{_digits(round(number * 100, 10) if feature.unit == 'share' else number)}%"
+    return f"{_digits(number)} {plural(feature.unit, number)}" if feature.unit else _digits(number)
+
+
+def _digits(number: float, least: int = 0) -> str:
+    """All digits of a number, in groups: `9,999,999`, `118.75`; `least` decimals where there are any at all."""
+    text = f"{abs(number):,.15g}" if abs(number) < 1e15 else f"{abs(number):,.0f}"
+    whole, _, decimals = text.partition(".")
+    return (MINUS if number < 0 else "") + (f"{whole}.{decimals.ljust(least, '0')}" if decimals else whole)
 
 
 def _plain(number: float, whole: bool) -> str:

@@ -95,7 +95,7 @@ def conform(raw: pl.DataFrame, schema: Schema, *, target: bool = False, unique: 
 def check(raw: pl.DataFrame, schema: Schema, *, target: bool = False, unique: bool = True, labels: bool = False) -> Report:
     """Every violation, errors and warnings, of a raw table; see `conform` for the parameters.
 
-    labels: whether the rules speak of columns as people call them (`Violation.column` is the table's all the same).
+    labels: whether the rules speak of columns and values as people do (`Violation.column` and `value` stay the table's).
     """
     _, found = _read(raw, schema, target=target, unique=unique, warn=True, labels=labels)
     found = _with_fixes(found, raw, schema)
@@ -203,7 +203,7 @@ def _read(
         if feature.name in raw.columns:
             column = raw[feature.name]
             read = (
-                _number(column, feature, schema, found, warn)
+                _number(column, feature, schema, found, warn, labels)
                 if feature.is_number
                 else _levels(column, feature, schema, found, warn)
             )
@@ -301,7 +301,9 @@ def _unreadable(column: pl.Series, bad: tuple[int, ...], found: list[Violation])
             found.append(Violation(column.name, row + 1, cell, rule))
 
 
-def _number(column: pl.Series, feature: Feature, schema: Schema, found: list[Violation], warn: bool) -> pl.Series:
+def _number(
+    column: pl.Series, feature: Feature, schema: Schema, found: list[Violation], warn: bool, labels: bool = False
+) -> pl.Series:
     read = values.numbers(column, _spellings(feature, schema))
     _unreadable(column, read.bad, found)
     number = read.values
@@ -316,11 +318,16 @@ def _number(column: pl.Series, feature: Feature, schema: Schema, found: list[Vio
             found.append(Violation(feature.name, row + 1, values.shown(number[row]), rule))
     _required(number, column, feature, found, set(read.bad))
     if warn and low is not None:
-        found.extend(_number_warnings(number, feature))
+        found.extend(_number_warnings(number, feature, schema if labels else None))
     return number
 
 
-def _number_warnings(number: pl.Series, feature: Feature) -> Iterator[Violation]:
+def _number_warnings(number: pl.Series, feature: Feature, spoken: Schema | None) -> Iterator[Violation]:
+    """What deserves a look in a column of numbers; with a schema in `spoken`, limits are written as people write them."""
+
+    def limit(value: float) -> str:
+        return values.shown(value) if spoken is None else words.exact(value, feature, spoken)
+
     def first(where: pl.Series, rule: str) -> Iterator[Violation]:
         rows = where.fill_null(value=False).arg_true()
         if len(rows):
@@ -329,9 +336,9 @@ def _number_warnings(number: pl.Series, feature: Feature) -> Iterator[Violation]
     if feature.range is not None:
         low, high = feature.range
         within = (feature.at_least is None) | (number >= (feature.at_least or 0))
-        yield from first((number < low) & within, f"was never below {values.shown(low)} when the schema was made")
+        yield from first((number < low) & within, f"was never below {limit(low)} when the schema was made")
         within = (feature.at_most is None) | (number <= (feature.at_most or 0))
-        yield from first((number > high) & within, f"was never above {values.shown(high)} when the schema was made")
+        yield from first((number > high) & within, f"was never above {limit(high)} when the schema was made")
     if feature.whole:
         yield from first(number != number.round(), "is expected to be a whole number")
 
@@ -385,8 +392,22 @@ def _broken_rules(table: pl.DataFrame, schema: Schema, labels: bool) -> Iterator
                 value = column[rows[0]]
                 shown = values.shown(value) if isinstance(value, float) else str(value)
                 must = values.shown(float(wanted)) if schema.feature(name).is_number else repr(str(wanted))
-                says = f"is expected to be {must} where {condition(rule, schema, labels=labels)}"
+                must = f"“{words.exact(wanted, schema.feature(name), schema)}”" if labels else must
+                where = _spoken_condition(rule, schema) if labels else condition(rule, schema)
+                says = f"is expected to be {must} where {where}"
                 yield Violation(name, rows[0] + 1, shown, says, severity="warning", count=len(rows))
+
+
+def _spoken_condition(rule: Rule, schema: Schema) -> str:
+    """When a rule applies, in words where it only names values: `Internet service is “No”`."""
+    if isinstance(rule.when, str):
+        return condition(rule, schema, labels=True)
+    parts = []
+    for name, wanted in rule.when.items():
+        feature = schema.feature(name)
+        named = [f"“{words.exact(value, feature, schema)}”" for value in ((wanted,) if isinstance(wanted, str) else wanted)]
+        parts.append(f"{feature.label} is {' or '.join(named)}")
+    return " and ".join(parts)
 
 
 def condition(rule: Rule, schema: Schema, *, labels: bool = False) -> str:

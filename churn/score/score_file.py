@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from churn.base.snapshot import RISK, reason_column
 from churn.data import quality
 from churn.data.quality import Violation
 from churn.data.schema import Schema
+from churn.data.values import numbers
 from churn.score import batch, people
 from churn.understand.account import Typical
 
@@ -169,6 +170,37 @@ def problem_table(problems: Sequence[Violation], schema: Schema, matched: Match)
     ]
     headings = {words.say(f"report {name}"): kind for name, kind in kinds.items()}
     return pl.DataFrame(rows, schema=headings, orient="row")
+
+
+def to_look_at(checked: Checked, schema: Schema) -> pl.DataFrame:
+    """Problems and notices together, as `problem_table`, with a column that tells whether the row is scored all the same.
+
+    A notice stands once, at the first of its rows, and says how many there are.
+    """
+    said = words.say
+    notices = [
+        replace(one, rule=said("report others", rule=rule, count=words.count(one.count)) if one.count > 1 else rule)
+        for one, rule in ((one, notice_rule(one)) for one in checked.notices)
+    ]
+    table = problem_table((*checked.problems, *notices), schema, checked.match)
+    counts = [said("report not scored")] * len(checked.problems) + [said("report scored")] * len(notices)
+    return table.with_columns(pl.Series(said("report counts"), counts, dtype=pl.String))
+
+
+def notice_rule(notice: Violation) -> str:
+    """What deserves a look; the reader knows of a model, not of its schema."""
+    return notice.rule.replace("the schema was made", "the model was trained").replace("the schema", "the model")
+
+
+def shown_value(violation: Violation, schema: Schema) -> str | None:
+    """The cell as people write it, `$9,999,999`, where it can be read; else as it stands."""
+    if violation.value is None or violation.column not in schema:
+        return violation.value
+    feature = schema.feature(violation.column)
+    if not feature.is_number:
+        return words.exact(violation.value, feature, schema)
+    number = numbers(pl.Series([violation.value]), schema.missing).values[0]
+    return violation.value if number is None else words.exact(number, feature, schema)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import streamlit as st
 from churn import words
 from churn.data import spreadsheet
 from churn.data.quality import Violation
-from churn.score.score_file import Checked, FileScores, Match, label_of, problem_table
+from churn.score.score_file import Checked, FileScores, Match, label_of, notice_rule, problem_table, shown_value, to_look_at
 from churn.words import escape_markdown as escape
 from pages.act import _file, _new_customer
 from pages.act._file import MOST_ROWS, RENAMED, Work
@@ -24,7 +24,7 @@ _LISTED = 200  # problems in the table on the page; all of them are in the file 
 _PREVIEW = 10
 _HEADINGS = ("Most associated with it", "Then", "And then")
 _ASKED = 8  # missing columns asked for one by one
-_NOTICES = 8
+_NOTICES = 8  # from more on, the list scrolls
 _PLEDGE = (
     "What you drop stays in the memory of this session and goes with it: nothing is stored, "
     "and these scores are no logged predictions."
@@ -233,17 +233,19 @@ def _wrong(pair: Pair, work: Work | None) -> Checked | None:
         for problem in checked.whole[:_ASKED]:
             st.markdown(f":orange[✗] {escape(label_of(problem.column, pair.schema))} {escape(problem.rule)}")
         if rows:
-            _problems(pair, work, checked, rows)
+            _problems(pair, checked, rows)
         elif not checked.whole:
             st.markdown(":blue[✓] Nothing keeps a row from being scored.")
     with toggle:
         if checked.fixable or checked.fixed:
             _put_right(checked)
         _notices(pair, checked.notices)
+        if rows or checked.notices:
+            _download_wrong(pair, work, checked)
     return checked
 
 
-def _problems(pair: Pair, work: Work, checked: Checked, rows: Sequence[Violation]) -> None:
+def _problems(pair: Pair, checked: Checked, rows: Sequence[Violation]) -> None:
     often = Counter(label_of(problem.column, pair.schema) for problem in rows)
     columns = ", ".join(f"{escape(label)} {words.count(times)}" for label, times in often.most_common(4))
     listed = f" · the first {_LISTED} are listed" if len(rows) > _LISTED else ""
@@ -260,10 +262,14 @@ def _problems(pair: Pair, work: Work, checked: Checked, rows: Sequence[Violation
         alt=f"Table: {words.count(len(rows))} cells that keep rows from being scored",
         key="_problems",
     )
+
+
+def _download_wrong(pair: Pair, work: Work, checked: Checked) -> None:
+    """All that is wrong or odd as a file, whatever of it is listed on the page."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
-            "Download what is wrong",
-            partial(spreadsheet.as_bytes, problem_table(checked.problems, pair.schema, checked.match), ".csv"),
+            "Download what is wrong" if checked.problems else "Download what to look at",
+            partial(spreadsheet.as_bytes, to_look_at(checked, pair.schema), ".csv"),
             file_name=f"{_prefix(pair)}corrections-{work.token}.csv",
             mime="text/csv",
             icon=":material/download:",
@@ -287,14 +293,17 @@ def _notices(pair: Pair, notices: Sequence[Violation]) -> None:
     if not notices:
         return
     with st.expander(f"{_of(len(notices), 'thing', 'things')} to look at that can be scored all the same"):
-        for notice in notices[:_NOTICES]:
-            value = words.NOTHING if notice.value is None else f"“{escape(notice.value)}”"
+        place = st.container(height=320, border=False) if len(notices) > _NOTICES else st.container()
+        lines = []
+        for notice in notices[:_LISTED]:
+            cell = shown_value(notice, pair.schema)
+            value = words.NOTHING if cell is None else f"“{escape(cell)}”"
             where = f"row {words.count(notice.row)} has {value}" if notice.row is not None else ""
             more = f", and {_of(notice.count - 1, 'other row', 'other rows')}" if notice.count > 1 else ""
-            rule = notice.rule.replace("the schema", "the model")  # the reader knows of one of them
-            st.markdown(f"- {escape(label_of(notice.column, pair.schema))} {escape(rule)}: {where}{more}")
-        if len(notices) > _NOTICES:
-            st.markdown(f"- and {words.count(len(notices) - _NOTICES)} more")
+            lines.append(f"- {escape(label_of(notice.column, pair.schema))} {escape(notice_rule(notice))}: {where}{more}")
+        if len(notices) > _LISTED:
+            lines.append(f"- and {words.count(len(notices) - _LISTED)} more, which are in the download")
+        place.markdown("\n".join(lines))
 
 
 # -- 4 -------------------------------------------------------------------------

@@ -155,7 +155,33 @@ def test_what_scores_but_deserves_a_look_speaks_of_columns_as_people_do(schema: 
     checked = score_file.check(raw, ruled, score_file.match(raw.columns, ruled))
     assert checked.scorable == 40
     (notice,) = checked.notices
-    assert notice.rule == "is expected to be 'Yes' where Monthly charge > 100 and Contract = 'Monthly'"
+    assert notice.rule == "is expected to be “Yes” where Monthly charge > 100 and Contract = 'Monthly'"
+    named = schema.model_copy(update={"rules": (Rule(when={"contract": "Monthly"}, then={"idle": "Yes"}),)})
+    (notice,) = score_file.check(raw, named, score_file.match(raw.columns, named)).notices
+    assert notice.rule == "is expected to be “Yes” where Contract is “Monthly”"
+
+
+def test_what_is_only_odd_is_in_the_download_too_and_reads_as_people_write(schema: Schema, raw: pl.DataFrame) -> None:
+    charge = schema.feature("charge").model_copy(update={"range": (18.25, 118.5)})
+    features = tuple(charge if feature.name == "charge" else feature for feature in schema.features)
+    schema = schema.model_copy(update={"features": features})
+    odd = raw.with_columns(
+        charge=pl.Series(["x", "9999999", "200", *["20"] * 37]), contract=pl.Series([*["Weekly"] * 2, *["Yearly"] * 38])
+    )
+    checked = score_file.check(odd, schema, score_file.match(odd.columns, schema))
+    assert [score_file.shown_value(notice, schema) for notice in checked.notices] == ["$9,999,999", "Weekly"]
+    told = score_file.to_look_at(checked, schema).select("Column", "Row", "Value", "What is wrong", "Scored").rows()
+    assert told == [
+        ("Monthly charge", 1, "x", "must be a number", "No"),
+        (
+            "Monthly charge",
+            2,
+            "9999999",
+            "was never above $118.50 when the model was trained (2 rows in all)",
+            "Yes, but look at it",
+        ),
+        ("Contract", 1, "Weekly", "has a level the model does not know (2 rows in all)", "Yes, but look at it"),
+    ]
 
 
 def test_simulated_data_say_so_in_every_row(schema: Schema, raw: pl.DataFrame, make_model: MakeModel) -> None:
