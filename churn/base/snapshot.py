@@ -200,9 +200,10 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """The reason that stands first for most customers of a group, besides the columns that make the group.
+    """The reason that stands first most often in a group, besides the columns that make the group.
 
-    `raises`: whether it raises their risk or lowers it; `share`: of the group's customers.
+    It is one that raises the risk where the group's is above the average, and one that lowers it where it is below. `raises`: whether it
+    raises their risk or lowers it; `share`: of the group's customers, those for whom it stands first.
     """
 
     feature: str
@@ -593,7 +594,10 @@ class Snapshot:
         return tuple((labels[code], float(t), bool(left), n) for code, t, left, n in self._ask(sql, values))
 
     def leads(self, filter: Filter = Filter(), by: Sequence[str] = ()) -> dict[tuple[str, ...], Lead]:
-        """For the groups of `segments`, by their labels, the reason that stands first for most of their customers.
+        """For the groups of `segments`, by their labels, the reason that stands first most often for their customers.
+
+        Groups of a risk above the average of the filter have what raises it, those below have what lowers it; where that stands
+        first for none of their customers, they have no reason.
 
         The columns of `by` are passed over: in a group of one contract, that contract is no news. Without reasons in the
         scoring there are none.
@@ -607,12 +611,19 @@ class Snapshot:
         codes = [self._code_column(column) for column in by]
         keys = ", ".join(codes)
         where, values = self._where(filter)
-        counted = f"SELECT {keys}, CASE {' '.join(ranks)} END AS c, count(*) AS n FROM base {where} GROUP BY ALL"
-        told = "FILTER (WHERE c IS NOT NULL)"
-        sql = f"SELECT {keys}, arg_max(c, n * 65536 - c) {told}, max(n) {told}, sum(n) FROM ({counted}) GROUP BY {keys}"
+        counted = f"SELECT {keys}, CASE {' '.join(ranks)} END AS c, count(*) AS n, sum(p) AS s FROM base {where} GROUP BY ALL"
+        sides = [
+            f"arg_max(c, n * 65536 - c) {only}, max(n) {only}"
+            for only in ("FILTER (WHERE c % 2 = 0)", "FILTER (WHERE c % 2 = 1)")
+        ]
+        sql = f"SELECT {keys}, {', '.join(sides)}, sum(n), sum(s) FROM ({counted}) GROUP BY {keys}"
         labels = [self._all_labels(column) for column in by]
         found = {}
-        for *group, code, most, size in self._ask(sql, values):
+        rows = self._ask(sql, values)
+        average = sum(row[-1] for row in rows) / max(sum(row[-2] for row in rows), 1)
+        for *group, lowering, most_lowering, raising, most_raising, size, risks in rows:
+            above = risks / size >= average * (1 - 1e-9)  # one group of all customers is the average itself
+            code, most = (raising, most_raising) if above else (lowering, most_lowering)
             if code is not None:
                 key = tuple(label[place] for label, place in zip(labels, group, strict=True))
                 found[key] = Lead(names[code // 2], bool(code % 2), most / size)

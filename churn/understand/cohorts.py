@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ __all__ = [
 
 FIRST = 3  # filters in view; the others under "More filters"
 SHOWN = 8
+_TELLING = 0.05  # correlation ratio; at an average risk of 26% the groups then lie 2 points from it
 _MOST_CHOICES = 12  # a column with more groups than that is no help in a list of segments
 
 
@@ -139,10 +141,55 @@ def dimensions(snapshot: Snapshot) -> tuple[Dimension, ...]:
 
 
 def telling(snapshot: Snapshot, filter: Filter) -> tuple[str, ...]:
-    """The first two dimensions that the filter has not narrowed to one group; the risk band where there is none."""
+    """One or two dimensions that tell of the risk within a filter, of those it has not narrowed to one group.
+
+    The schema's segments come first, in their order, as long as they tell something; where none does, the column whose groups
+    differ most in risk. A second column that tells nothing beside the first is left out. The risk band where nothing is free.
+    """
     offered = [one for one in dimensions(snapshot) if len(one.labels) <= _MOST_CHOICES]
     free = [one.column for one in offered if len(filter.labels(one.column)) != 1]
-    return tuple(free[:2]) or (BAND,)
+    if not free:
+        return (BAND,)
+    found: tuple[str, ...] = ()
+    curated = [column for column in free if column in snapshot.schema.segments]
+    others = [column for column in free if column not in curated]
+    for _ in range(2):
+        told = _known_to_tell(snapshot, filter, found, curated, others)
+        if told is None:
+            break
+        found = (*found, told)
+    return found or (free[0],)
+
+
+def _known_to_tell(
+    snapshot: Snapshot, filter: Filter, beside: tuple[str, ...], curated: Sequence[str], others: Sequence[str]
+) -> str | None:
+    """The first of the curated columns that tells something beside those, else the most telling other; None for none."""
+    before = snapshot.segments(filter, beside) if beside else ()
+    for column in curated:
+        if column not in beside and _tells(snapshot.segments(filter, (*beside, column)), before) >= _TELLING:
+            return column
+    told = {c: _tells(snapshot.segments(filter, (*beside, c)), before) for c in others if c not in beside}
+    best = max(told, key=lambda column: told[column], default=None)
+    return best if best is not None and told[best] >= _TELLING else None
+
+
+def _tells(found: Sequence[Segment], before: Sequence[Segment]) -> float:
+    """How far the risks of groups lie apart, beyond those of the coarser groups `before`: 0 nothing, 1 everything.
+
+    The correlation ratio with the part taken off that chance alone would give so many groups (Kelley, 1935).
+    """
+    customers, leavers = sum(one.customers for one in found), sum(one.expected_leavers for one in found)
+    average = leavers / customers if customers else 0.0
+    spread = average * (1 - average)  # of leaving and staying
+    if spread <= 0:
+        return 0.0
+
+    def between(groups: Sequence[Segment]) -> float:
+        return sum(one.customers * (one.average_risk - average) ** 2 for one in groups) / customers
+
+    chance = (len(found) - max(len(before), 1)) * spread / customers
+    return math.sqrt(max(between(found) - between(before) - chance, 0.0) / spread)
 
 
 def name_of(column: str, schema: Schema) -> str:
@@ -169,7 +216,7 @@ def segments(
 
     Parameters
     ----------
-    columns: one to three; left out, the first two dimensions that the filter has not narrowed to one group.
+    columns: one to three; left out, those that tell most of the risk (`telling`).
     most: how many groups to name; the others are counted together.
     """
     chosen = tuple(columns) if columns else telling(snapshot, filter)

@@ -126,7 +126,8 @@ def test_a_group_too_small_to_say_leads_nothing(open_base: Callable[..., Snapsho
 
 def test_a_column_narrowed_to_one_group_gives_way_to_the_next(open_base: Callable[..., Snapshot]) -> None:
     snapshot = open_base()
-    assert segments(snapshot, Filter.of({"contract": ["Monthly"]})).columns == ("internet", "tenure")
+    assert segments(snapshot, Filter.of({"contract": ["Monthly"]})).columns == ("internet",)  # tenure is noise here
+    assert segments(snapshot, Filter.of({"internet": ["Fibre"]})).columns == ("contract",)
     both = Filter.of({"contract": ["Monthly", "Yearly"]})
     assert segments(snapshot, both).columns == ("contract", "internet")
     every = {"contract": ["Monthly"], "internet": ["Fibre"], "tenure": ["0–12 months"], "charge": [snapshot.groups("charge")[0]]}
@@ -177,6 +178,21 @@ def test_the_table_adds_up_to_the_filter(open_base: Callable[..., Snapshot]) -> 
             assert table.revenue_at_risk == pytest.approx(totals.revenue_at_risk)
             assert table.average_risk == pytest.approx(totals.average_risk)
             assert sum(one.segment.left for one in table.cohorts) == totals.left
+
+
+def test_where_no_segment_tells_the_most_telling_other_column_does(open_base: Callable[..., Snapshot]) -> None:
+    snapshot = open_base(segments=["tenure", "charge"])  # both are noise; contract weighs more than internet
+    assert segments(snapshot).columns == ("contract", "internet")
+    assert segments(snapshot, Filter.of({"contract": ["Monthly"]})).columns == ("internet",)
+    assert segments(snapshot, Filter.of({"contract": ["Monthly"], "internet": ["DSL"]})).columns == ("tenure",)
+
+
+def test_groups_above_the_average_have_what_raises_and_those_below_what_lowers(open_base: Callable[..., Snapshot]) -> None:
+    table = cohort_table(open_base(), Filter(), ("tenure", "internet"))
+    for one in table.large:
+        assert one.against_average is not None
+        assert one.lead is not None
+        assert (one.lead.feature, one.lead.raises) == ("contract", one.against_average >= 1)
 
 
 def test_what_is_said_of_a_group(open_base: Callable[..., Snapshot]) -> None:
@@ -249,7 +265,7 @@ def test_the_table_for_a_file(open_base: Callable[..., Snapshot]) -> None:
     ]
     by_name = {row["Internet"]: row for row in frame.iter_rows(named=True)}
     assert by_name["Fibre"]["Note"] == "Simulated data"
-    assert by_name["Fibre"]["Top reason"] == "Lowered by little of it (50%)"
+    assert by_name["Fibre"]["Top reason"] == "Raised by much of it (50%)"  # above the average
     small = by_name["No"]
     assert small["Note"] == "Simulated data; Too few customers to say"
     assert small["Customers"] == table.small[0].customers
