@@ -13,7 +13,7 @@ from churn.understand.actions import Outcome, Ranking, rank_actions
 from churn.understand.changes import Answer, Changes, what_would_have_to_change
 from churn.understand.what_if import ALWAYS, FROM_NOW_ON
 from churn.words import escape_markdown as escape
-from pages.act._table import choosable, percent_column, right, whole
+from pages.act._table import choosable, percent_column, right
 from pages.act._tried import Tried, try_edits
 from pages.shared import data, widgets
 from pages.shared.data import Pair
@@ -77,7 +77,7 @@ def _ranking(pair: Pair, tried: Tried, found: Ranking, outcomes: tuple[Outcome, 
     currency = pair.schema.currency
     grey = {place for place, one in enumerate(outcomes) if not one.support.supported}
     columns: dict[str, list[Any]] = {
-        "Risk after": [whole(one.risk) for one in outcomes],  # first, so that a phone shows it beside the action
+        "Risk after": [widgets.risk_cell(one.risk) for one in outcomes],  # first, so that a phone shows it beside the action
         "Action": [one.label for one in outcomes],
         "Points": [words.points(_points(one, found) / 100, unit=False) for one in outcomes],
     }
@@ -191,7 +191,7 @@ def _answers(pair: Pair, tried: Tried, found: Changes) -> None:
 
     choosable(
         {
-            "Risk after": [whole(one.risk) for one in found.answers],
+            "Risk after": [widgets.risk_cell(one.risk) for one in found.answers],
             "Change": [" · ".join(one.words) for one in found.answers],
             "Points": [words.points((words.whole_percent(one.risk) - own) / 100, unit=False) for one in found.answers],
             "Also": [" ".join(one.cascade) for one in found.answers],

@@ -13,7 +13,7 @@ from churn.charts.past_risk import past_risk
 from churn.understand.account import Account
 from churn.words import escape_markdown as escape
 from pages.act._find import open_customer
-from pages.act._table import choosable, percent_column, right, whole
+from pages.act._table import choosable, percent_column, right
 from pages.act._tried import Tried
 from pages.shared import widgets
 from pages.shared.data import Pair
@@ -48,7 +48,7 @@ def _similar(pair: Pair, customer: Customer, own: Account) -> None:
     known = any(one.customer.left is not None for one in found)
     columns: dict[str, list[Any]] = {
         "Customer": [one.customer.key for one in found],
-        "Risk": [whole(one.customer.risk) for one in found],
+        "Risk": [widgets.risk_cell(one.customer.risk) for one in found],
     }
     looks: dict[str, Any] = {"Risk": percent_column()}
     if known:

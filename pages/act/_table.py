@@ -61,15 +61,10 @@ def choosable(
 
 
 def percent_column(help: str | None = None) -> Any:
-    """A risk, as whole percent from 1 to 99."""
-    return st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d%%", color="#DF8548", width="small", help=help)
+    """A risk, as `widgets.risk_cell` gives it."""
+    return st.column_config.ProgressColumn(min_value=0, max_value=100, format="%g%%", color="#DF8548", width="small", help=help)
 
 
 def right(help: str | None = None, width: Any = "small") -> Any:
     """Printed figures, aligned as numbers are."""
     return st.column_config.TextColumn(alignment="right", width=width, help=help)
-
-
-def whole(risk: float) -> int:
-    """A risk as its column takes it: nothing is certain."""
-    return min(max(words.whole_percent(risk), 1), 99)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from churn import words
 from churn.base.groups import BAND, Filter
 from churn.base.snapshot import Customer, Order
 from churn.charts.theme import Chart, width
+from churn.data.schema import Feature
 from churn.errors import ChurnError
 from churn.understand.cohorts import dimensions
 from churn.words import escape_markdown as escape
@@ -34,6 +36,7 @@ OVERVIEW, COHORTS, CUSTOMER = "pages/understand/overview.py", "pages/understand/
 EXPLAIN, RETENTION = "pages/understand/explain.py", "pages/understand/retention.py"
 VALUE, CALL_LIST = "pages/act/value.py", "pages/act/call_list.py"
 _MOST_PILLS = 12
+_LEFT_OUT = "_filters_left_out"
 _KEY, _BESIDE_KEY = 160, 54  # px for the number of a customer in a table, at most; what stands beside it in its cell
 _ANYTHING = {"yes", "no", "not known", "other", "any value"}  # labels that say nothing without their column
 
@@ -108,6 +111,7 @@ def frame_line(title: str, pair: Pair, chosen: Filter) -> None:
         st.caption(" · ".join(parts))
     if chosen:
         _chips(pair, chosen)
+    left_out()
     _notices(pair)
 
 
@@ -200,6 +204,7 @@ def filters(pair: Pair, *, idle: bool = False) -> Filter:
     """
     choices = _choices(pair)
     rest = [choice for choice in choices if not choice.first]
+    _note_left_out(choices)
     with st.sidebar.container(key="_filters"):
         head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="_filters_head")
         head.header("Filters", anchor=False, width="content")
@@ -213,6 +218,30 @@ def filters(pair: Pair, *, idle: bool = False) -> Filter:
         if any(chosen.values()):
             head.button("Clear filters", type="tertiary", key="_clear", on_click=narrow, args=(pair, Filter()))
     return Filter() if idle else Filter.of(chosen)
+
+
+def _note_left_out(choices: Sequence[_Choice]) -> None:
+    """Remember which groups a link asks for that nobody is in. The pills drop them from the address without a word."""
+    asked = [(one.label, label) for one in choices for label in st.query_params.get_all(one.key) if label not in _known(one)]
+    if asked:
+        st.session_state[_LEFT_OUT] = asked
+
+
+def _known(choice: _Choice) -> set[str]:
+    return {text for label in choice.options for text in (label, escape(label))}  # the address has them as they are drawn
+
+
+def left_out() -> None:
+    """Say what of a link was left out, until it is closed."""
+    if asked := st.session_state.get(_LEFT_OUT):
+        named = words.sentence_list([f"{escape(column)}: {escape(label)}" for column, label in asked])
+        verb = "it is" if len(asked) == 1 else "they are"
+        with st.container(horizontal=True, vertical_alignment="center", key="_left_out_box"):
+            st.warning(
+                f"This link filters by {named}, which these customers do not have; {verb} left out.",
+                icon=":material/filter_alt_off:",
+            )
+            st.button("Close", type="tertiary", key="_close_left_out", on_click=lambda: st.session_state.pop(_LEFT_OUT, None))
 
 
 def _pills(choice: _Choice) -> list[str]:
@@ -319,18 +348,38 @@ def since(day: date) -> str:
 def group_name(pair: Pair, columns: Sequence[str], labels: Sequence[str], *, brief: bool = False) -> str:
     """A combination of groups by name: `Month-to-month · Internet service: No`.
 
-    A label stands alone where it speaks for itself; `No`, `2–3` or `$45 to $70` could be anything's. `brief`: where the
-    columns are named beside it, an amount of money does without.
+    A label stands alone where it speaks for itself; `No`, `2–3`, `Over 180 GB`, or a level that two columns have could be
+    anything's. Months are known as the time with the company where no other column is in months. `brief`: where the columns are
+    named beside it, a number with a unit does without.
     """
+    features = pair.schema.features
+    shared = pair.answer("shared labels", lambda: _shared_labels(pair))
 
     def one(column: str, label: str) -> str:
         if column == BAND:
             return label if "risk" in label.lower() else f"{label} risk"
         feature = pair.schema.feature(column)
-        bare = feature.is_number and feature.unit in (("", "percent", "share") if brief else ("", "percent", "share", "money"))
-        return f"{feature.label}: {label}" if bare or len(label) < 3 or label.lower() in _ANYTHING else label
+        if feature.is_number:
+            own = feature.unit == "month" and sum(other.unit == "month" for other in features) == 1
+            bare = feature.unit in ("", "percent", "share") or not (brief or own)
+        else:
+            bare = label in shared
+        named = bare or len(label) < 3 or label.lower() in _ANYTHING
+        return f"{feature.label}: {_without_unit(label, feature)}" if named else label
 
     return " · ".join(one(column, label) for column, label in zip(columns, labels, strict=True))
+
+
+def _shared_labels(pair: Pair) -> frozenset[str]:
+    """Labels of levels that more than one column has: "No internet service"."""
+    told = Counter(label for one in pair.schema.features if not one.is_number for label in {level.shown for level in one.levels})
+    return frozenset(label for label, columns in told.items() if columns > 1)
+
+
+def _without_unit(label: str, feature: Feature) -> str:
+    """`0 payments` of late payments is `0`: the column's name ends in what is counted."""
+    counted, _, unit = label.rpartition(" ")
+    return counted if counted and feature.is_number and feature.label.lower().split()[-1] == unit.lower() else label
 
 
 def tile() -> Any:
@@ -394,6 +443,16 @@ def chart(drawn: Chart, *, key: str, on_click: Callable[[list[Any]], None] | Non
         st.plotly_chart(drawn.figure, on_select=clicked, selection_mode="points", **options)
 
 
+def risk_cell(risk: float) -> float:
+    """A risk (0–1) as the cell of a column of bars, in percent; such columns format their numbers by `%g%%`.
+
+    Whole where words say it whole; where they say "under 1%" or "over 99%" one decimal, 0.1 to 99.9: nothing is certain.
+    """
+    if 0.01 <= risk <= 0.99:
+        return float(words.whole_percent(risk))
+    return min(max(round(100 * risk, 1), 0.1), 99.9)
+
+
 def customer_table(pair: Pair, chosen: Filter, *, order: Order, rows: int, key: str, offset: int = 0) -> None:
     """The customers of a filter with most revenue at risk, or most risk; a click on a number or a row's box opens the customer.
 
@@ -416,7 +475,7 @@ def customer_table(pair: Pair, chosen: Filter, *, order: Order, rows: int, key: 
             note(found[0])
 
     columns: dict[str, list[Any]] = {"Customer": [f":material/person_search: {customer.key}" for customer in listed]}
-    columns["Risk"] = [min(max(words.whole_percent(customer.risk), 1), 99) for customer in listed]  # nothing is certain
+    columns["Risk"] = [risk_cell(customer.risk) for customer in listed]
     config: dict[str, Any] = {
         "Customer": st.column_config.ButtonColumn(
             type="tertiary",
@@ -425,7 +484,7 @@ def customer_table(pair: Pair, chosen: Filter, *, order: Order, rows: int, key: 
             key=click,
             width=round(min(max((width(customer.key) for customer in listed), default=0.0) + _BESIDE_KEY, _KEY)),
         ),
-        "Risk": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d%%", color="#DF8548", width=84),
+        "Risk": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%g%%", color="#DF8548", width=84),
     }
     if schema.money:
         money = f"{schema.currency.replace('%', '%%')}%,.2f"

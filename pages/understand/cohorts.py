@@ -117,7 +117,8 @@ def _title(pair: Pair, table: CohortTable) -> str:
 
 def _in_a_sentence(name: str) -> str:
     """`Contract: One year · Over 44 years` as a sentence has it: `Contract one year, over 44 years`, with one colon to come."""
-    first, *others = name.replace(": ", " ").split(" · ")
+    named = name.replace(": Over ", " over ").replace(": Up to ", " up to ").replace(": ", " ")
+    first, *others = named.split(" · ")
     return ", ".join([first, *(words.lower_first(one) if one.startswith(("Over ", "Up to ")) else one for one in others)])
 
 
@@ -158,7 +159,7 @@ def _pick(pair: Pair, chosen: Filter) -> tuple[tuple[str, ...], str]:
     """
     names, narrow = pair.answer("cohort columns", lambda: _columns(pair))
     columns = {name: column for column, name in names.items()}
-    view, told = state.view(), telling(pair.snapshot, chosen)
+    view, told = state.view(), pair.answer(("telling", chosen), lambda: telling(pair.snapshot, chosen))
     row = columns.get(view.get(_ROWS, ("",))[0], told[0])
     second = next((one for one in told if one != row and one in narrow), _NONE)
     picked = view.get(_COLUMNS, ("",))[0]
@@ -423,10 +424,12 @@ def _carriers(pair: Pair, table: CohortTable, group: _Chosen | None) -> None:
         for place, of in enumerate(shown)
     ]
     if rest:
-        total = sum(stake(one) for one in rest)
-        share = sum(one.customers for one in rest) / table.customers
+        total, customers = sum(stake(one) for one in rest), sum(one.customers for one in rest)
         name = f"{words.count(len(rest))} other {'group' if len(rest) == 1 else 'groups'}"
-        bars.append(Bar("", name, total, figure(total), f"({words.percent(share)})"))
+        if customers < pair.snapshot.small_group:
+            bars.append(Bar("", name, 0.0, words.NOTHING, "too few to say"))
+        else:
+            bars.append(Bar("", name, total, figure(total), f"({words.percent(customers / table.customers)})"))
     marked = next((str(place) for place, of in enumerate(shown) if group and of.segment.labels == group.labels), None)
     drawn = bar_list(bars, what=what, leading=theme.MONEY if money else theme.RAISES, chosen=marked)
 
@@ -474,6 +477,11 @@ def _all_groups(pair: Pair, table: CohortTable, group: _Chosen | None) -> None:
         group=group,
         alt=f"Table: {len(order)} groups by {_at_stake(table)}; {_name(pair, order[0].segment)} leads.",
     )
+    if any(one.lead for one in order if not one.small):
+        st.caption(
+            "Top reason: what most often raises the risk in groups above the average, what most often lowers it in those below; "
+            "in brackets, the share of the group's customers for whom it is the strongest."
+        )
     if table.outcomes:
         st.caption(_about_outcomes(table))
 
@@ -487,7 +495,7 @@ def _columns_of(pair: Pair, table: CohortTable, order: Sequence[Cohort]) -> _Col
     segments = [one.segment for one in order]
     found: _Columns = {
         "Customers": ([one.customers for one in segments], _number("%,d", 80)),
-        "Risk": (told(lambda one: _percent(one.segment.average_risk)), _risk_column()),
+        "Risk": (told(lambda one: widgets.risk_cell(one.segment.average_risk)), _risk_column()),
     }
     if table.outcomes:
         left = "Of those whose outcome is known, the share that left."
@@ -584,11 +592,7 @@ def _lines(cells: Sequence[Any], form: Any) -> int:
 
 
 def _risk_column() -> Any:
-    return st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d%%", color="#DF8548", width=80)
-
-
-def _percent(risk: float) -> int:
-    return min(max(words.whole_percent(risk), 1), 99)
+    return st.column_config.ProgressColumn(min_value=0, max_value=100, format="%g%%", color="#DF8548", width=80)
 
 
 def _number(form: str, width: int, help: str | None = None) -> Any:
@@ -608,9 +612,12 @@ def _reconciled(pair: Pair, table: CohortTable) -> str:
     text = f"Totals agree with the filter: {sums(table.customers, table.expected_leavers, table.revenue_at_risk)}"
     if few := table.small:
         revenue = None if table.revenue_at_risk is None else sum(one.revenue_at_risk or 0.0 for one in few)
-        told = sums(sum(one.customers for one in few), sum(one.expected_leavers for one in few), revenue)
+        of = sum(one.customers for one in few)
+        told = sums(of, sum(one.expected_leavers for one in few), revenue)
         groups = "1 group has" if len(few) == 1 else f"{words.count(len(few))} groups have"
-        text += f" · {groups} fewer than {words.count(small)} customers and no figures: {told}"
+        text += f" · {groups} fewer than {words.count(small)} customers and no figures"
+        if len(few) > 1 and of >= small:  # the figures of one would be just those that are held back
+            text += f": {told}"
     return f"{text} · tick a row to see who is in it"
 
 
@@ -655,7 +662,7 @@ def _stand_out(pair: Pair, chosen: Filter, group: _Chosen | None) -> None:
     ranges = [words.interval(words.percent(one.likely.low), words.percent(one.likely.high)) for one in found.segments]
     columns: _Columns = {
         "Customers": ([one.customers for one in segments], _number("%,d", 80)),
-        "Risk": ([_percent(one.average_risk) for one in segments], _risk_column()),
+        "Risk": ([widgets.risk_cell(one.average_risk) for one in segments], _risk_column()),
         "Checked": ([one.checked_risk * 100 for one in found.segments], _number("%.0f%%", 74, checked)),
         "Likely": (ranges, st.column_config.TextColumn(alignment="right", width=105, help=likely)),
         "× average": ([one.against_average for one in found.segments], _number("%.1f×", 74, average)),

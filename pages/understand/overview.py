@@ -195,8 +195,8 @@ def _where(pair: Pair, cohorts: Cohorts) -> None:
         Bar(
             id=str(place),
             name=widgets.group_name(pair, of.columns, of.labels, brief=True),
-            value=_stake(of),
-            figure=stake(_stake(of)),
+            value=0.0 if of.small else _stake(of),
+            figure=words.NOTHING if of.small else stake(_stake(of)),
             note="too few to say" if of.small else f"at {words.percent(of.average_risk)} risk",
         )
         for place, of in enumerate(cohorts.rows)
@@ -205,7 +205,10 @@ def _where(pair: Pair, cohorts: Cohorts) -> None:
         left = cohorts.others_leavers if cohorts.others_revenue is None else cohorts.others_revenue
         risk = cohorts.others_leavers / cohorts.others_customers
         name = f"{words.count(cohorts.others)} other {'group' if cohorts.others == 1 else 'groups'}"
-        bars.append(Bar("", name, left, stake(left), f"at {words.percent(risk)} risk"))
+        if cohorts.others_customers < pair.snapshot.small_group:
+            bars.append(Bar("", name, 0.0, words.NOTHING, "too few to say"))
+        else:
+            bars.append(Bar("", name, left, stake(left), f"at {words.percent(risk)} risk"))
     leading = theme.MONEY if money else theme.RAISES
     drawn = bar_list(bars, what="revenue at risk" if money else "expected leavers", leading=leading)
 

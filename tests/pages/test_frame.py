@@ -214,6 +214,31 @@ def test_filters_stand_as_chips_and_go_one_by_one(workspace: Path, run_page: Run
     assert "All 600 customers" in said(app)
 
 
+def test_a_link_to_a_group_that_nobody_has_says_so(workspace: Path, run_page: Run) -> None:
+    app = run_page(workspace, contract=["Nope", "Monthly"])
+    told = "This link filters by Contract: Nope, which these customers do not have; it is left out."
+    assert [one.value for one in app.warning] == [told]
+    app.button("_close_left_out").click().run()
+    assert not app.warning
+    assert not run_page(workspace, contract=["Monthly"]).warning
+
+
+@pytest.mark.parametrize(
+    ("risk", "cell"), [(0.00001, 0.1), (0.0007, 0.1), (0.0062, 0.6), (0.01, 1), (0.414, 41), (0.99, 99), (0.9999, 99.9)]
+)
+def test_the_cell_of_a_risk_says_under_one_percent_as_it_is(risk: float, cell: float) -> None:
+    assert widgets.risk_cell(risk) == cell
+
+
+def test_a_group_has_its_columns_name_where_the_label_alone_could_be_anythings(workspace: Path, run_page: Run) -> None:
+    run_page(workspace)
+    pair = data.desk().pair
+    assert pair is not None
+    assert widgets.group_name(pair, ("contract", "tenure_m"), ("Monthly", "0–12 months")) == "Monthly · 0–12 months"
+    assert widgets.group_name(pair, ("internet", "monthly_fee"), ("No", "$45 to $70")) == "Internet: No · Monthly fee: $45 to $70"
+    assert widgets.group_name(pair, ("monthly_fee",), ("$45 to $70",), brief=True) == "$45 to $70"
+
+
 def test_filters_rest_where_nothing_is_filtered(workspace: Path, run_page: Run) -> None:
     app = run_page(workspace, FILES["Champion"], contract=["Monthly"])
     assert "All 600 customers" in said(app)
