@@ -48,7 +48,7 @@ from churn.principal import CONTACTS
 from churn.understand.cohorts import dimensions
 from churn.words import escape_markdown as escape
 from pages.act import _list
-from pages.shared import data, state, widgets
+from pages.shared import address, data, state, widgets
 from pages.shared.data import Pair
 
 _PAGE = "call list"
@@ -68,10 +68,10 @@ def page(pair: Pair, chosen: Filter) -> None:
         widgets.nobody(pair)
         return
     head = st.container()
-    _read_address()
+    address.read(_PAGE, _KEYS)
     assumptions = Assumptions.of(data.desk().settings)
     terms = _pick(pair, chosen)
-    _write_address()
+    address.write(_PAGE, _KEYS)
     found = _list.basis(pair)
     with widgets.loading(600, wait=not _list.ready(pair, found, chosen, assumptions, terms.offer)):
         ranking, curve = _list.ranking(pair, found, chosen, assumptions, terms.offer)
@@ -153,26 +153,26 @@ def _pick(pair: Pair, chosen: Filter) -> Terms:
         holdout=min(_SHARES, key=lambda share: abs(share - (_amount(view, _HOLDOUT, usual.holdout) or 0.0))),
     )
     boxes = {_CAPACITY: terms.capacity, _BUDGET: terms.budget, _OFFER: terms.offer, _HOLDOUT: terms.holdout}
-    st.session_state.update({_box(key): value for key, value in boxes.items()})
+    st.session_state.update({address.box(key): value for key, value in boxes.items()})
     priced = [f"{escape(one.label)}: {escape(words.money(one.cost, currency))}" for one in pair.schema.actions if one.cost]
     costs = f" In the catalogue of actions: {'; '.join(priced)}." if priced else ""
     with st.container(horizontal=True, key="_pick", vertical_alignment="bottom"):
         st.number_input(
-            "Calls", min_value=1, max_value=MOST, step=50, key=_box(_CAPACITY), width=130, on_change=_picked,
+            "Calls", min_value=1, max_value=MOST, step=50, key=address.box(_CAPACITY), width=130, on_change=_picked,
             args=(_CAPACITY, usual.capacity), help="How many can be on the list, at most.",
         )  # fmt: skip
         st.number_input(
-            f"Budget ({escape(currency)})", min_value=0.0, step=500.0, format="%0.0f", key=_box(_BUDGET), width=150,
+            f"Budget ({escape(currency)})", min_value=0.0, step=500.0, format="%0.0f", key=address.box(_BUDGET), width=150,
             placeholder="No limit", on_change=_picked, args=(_BUDGET, None),
             help="What calls and offers may be expected to cost together, at most.",
         )  # fmt: skip
         st.number_input(
-            f"Offer ({escape(currency)})", min_value=0.0, step=5.0, format="%0.2f", key=_box(_OFFER), width=150,
+            f"Offer ({escape(currency)})", min_value=0.0, step=5.0, format="%0.2f", key=address.box(_OFFER), width=150,
             on_change=_picked, args=(_OFFER, usual.offer),
             help=f"What the offer costs for one customer who takes it.{costs}",
         )  # fmt: skip
         st.selectbox(
-            "Kept uncalled", _SHARES, format_func=lambda share: words.percent(share), key=_box(_HOLDOUT), width=140,
+            "Kept uncalled", _SHARES, format_func=lambda share: words.percent(share), key=address.box(_HOLDOUT), width=140,
             on_change=_picked, args=(_HOLDOUT, usual.holdout),
             help="Chosen at random within each risk band. Without them nobody can tell whether calling helped.",
         )  # fmt: skip
@@ -190,32 +190,10 @@ def _amount(view: state.View, key: str, usual: float | None) -> float | None:
     return value if value is None or 0 <= value < 1e12 else usual
 
 
-def _box(key: str) -> str:
-    return f"_box {key}"
-
-
 def _picked(key: str, usual: float | None) -> None:
     """A callback: somebody picked a number; the usual one need not stand in the address."""
-    value = st.session_state[_box(key)]
-    state.look({**state.view(_PAGE), key: () if value is None or value == usual else (f"{value:g}",)}, _PAGE)
-
-
-def _read_address() -> None:
-    told = {key: tuple(found) for key in _KEYS if (found := st.query_params.get_all(key))}
-    if told if state.entered() else told != state.written(_PAGE):
-        state.look(told, _PAGE)
-
-
-def _write_address() -> None:
-    for key in _KEYS:
-        wanted = list(state.view(_PAGE).get(key, ()))
-        if st.query_params.get_all(key) == wanted:
-            continue
-        if wanted:
-            st.query_params[key] = wanted
-        else:
-            del st.query_params[key]
-    state.write(_PAGE)
+    value = st.session_state[address.box(key)]
+    address.pick(_PAGE, key, None if value is None or value == usual else f"{value:g}")
 
 
 # -- segments ----------------------------------------------------------------------

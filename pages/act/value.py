@@ -203,7 +203,7 @@ def _whole(share: float) -> float:
 
 def _box(label: str, key: str, value: float, usual: float, limits: tuple[float, float, float], help: str) -> None:
     """A number to change; the usual one need not stand in the address."""
-    box = f"_box {key}"
+    box = address.box(key)
     least, most, step = limits
     st.session_state[box] = min(max(value, least), max(most, value))
     whole = float(value).is_integer()
@@ -273,7 +273,7 @@ def _by_group(pair: Pair, chosen: Filter, terms: _Terms) -> None:
     names = {name_of(one.column, pair.schema): one.column for one in dimensions(pair.snapshot)} | {"Risk band": BAND}
     usual = next(iter(names))
     told = address.text(_PAGE, _BY)
-    box = f"_box {_BY}"
+    box = address.box(_BY)
     st.session_state[box] = told if told in names else usual
 
     def picked() -> None:

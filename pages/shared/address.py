@@ -32,6 +32,11 @@ def write(page: str, keys: Sequence[str]) -> None:
     state.write(page)
 
 
+def box(key: str) -> str:
+    """Where the widget that picks keeps its value: not under the address' own key, which outlives the widget."""
+    return f"_box {key}"
+
+
 def text(page: str, key: str) -> str | None:
     """What is picked, as it stands in the address; None for nothing."""
     told = state.view(page).get(key, ())

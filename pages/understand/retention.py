@@ -21,7 +21,7 @@ from pages.shared.data import Pair
 _PAGE, _BY = "retention", "stay_by"
 _KEYS = (_BY,)
 _NONE = ""
-_BOX = f"_box {_BY}"
+_BOX = address.box(_BY)
 _TELLING = 0.99  # of those still there: up to then a group of all tells nothing
 _RIGHT = st.column_config.TextColumn(alignment="right")
 _Mark = tuple[float, float, float] | None
