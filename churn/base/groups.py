@@ -209,10 +209,13 @@ def _bands(feature: Feature, schema: Schema, edges: Sequence[float]) -> tuple[Gr
 
 
 def _band_label(feature: Feature, schema: Schema, above: float | None, up_to: float | None) -> str:
-    if up_to is None:
-        return f"Over {words.quantity(above, feature, schema)}"
-    end = words.quantity(up_to, feature, schema)
     counted = feature.whole and feature.unit not in ("money", "percent", "share")
+    if up_to is None:
+        assert above is not None
+        most, last = (feature.at_most, feature.range[1] if feature.range else None), math.floor(above) + 1
+        alone = counted and last in most  # so has the highest
+        return words.quantity(last, feature, schema) if alone else f"Over {words.quantity(above, feature, schema)}"
+    end = words.quantity(up_to, feature, schema)
     if above is None:
         least, seen = feature.at_least, feature.range[0] if feature.range else None
         if up_to in (least, seen):  # the lowest value there is has the group to itself

@@ -366,12 +366,14 @@ def _leading(value: str) -> float | None:
 
 
 def levels(name: str, values: Sequence[str]) -> tuple[Level, ...]:
-    """Levels in order, with labels (`0`/`1` and truth values read No and Yes) and phrases."""
+    """Levels in order, with labels (`0`/`1` and truth values read No and Yes, `F`/`M` Female and Male) and phrases."""
     flag = is_flag(values)
     ordered = sorted(values, key=lambda value: bare(value) in YES) if flag else in_order(values)
     result = []
     for value in ordered:
         shown = ("Yes" if bare(value) in YES else "No") if flag else " ".join(value.replace("_", " ").split())
+        if words_of(name)[-1:] in (["gender"], ["sex"]):
+            shown = {"f": "Female", "m": "Male"}.get(bare(value), shown)
         phrase = level_phrase(name, shown if flag else value)
         result.append(Level(value=value, label=None if shown in (value, "") else shown, phrase=phrase))
     return tuple(result)

@@ -94,10 +94,19 @@ def test_few_whole_numbers_are_groups_of_their_own() -> None:
     calls = _number(unit="call", whole=True, at_least=0)
     assert _labels(calls, [0, 1, 2, 3, 1, 0]) == ["0 calls", "1 call", "2 calls", "Over 2 calls", NOT_KNOWN]
     products = _number(unit="product", whole=True, at_least=0, range=(1, 4))
-    assert _labels(products, [1, 2, 3, 4]) == ["1 product", "2 products", "3 products", "Over 3 products", NOT_KNOWN]
+    assert _labels(products, [1, 2, 3, 4]) == ["1 product", "2 products", "3 products", "4 products", NOT_KNOWN]
     assert _labels(_number(whole=True), [1, 2, 3, 4]) == ["Up to 1", "2", "3", "Over 3", NOT_KNOWN]
     age = _number(unit="year", whole=True, at_least=0, range=(18, 92))
     assert _labels(age, list(range(18, 93)))[0] == "Up to 35 years"
+
+
+def test_a_last_group_of_one_whole_number_is_named_by_it() -> None:
+    dependents = _number(unit="dependent", whole=True, at_least=0, range=(0, 5))
+    expected = ["0 dependents", "1 dependent", "2 dependents", "3 dependents", "4 dependents", "5 dependents", NOT_KNOWN]
+    assert _labels(dependents, [0, 1, 2, 3, 4, 5]) == expected
+    assert _labels(_number(whole=True, at_most=3), [1, 2, 3])[-2:] == ["3", NOT_KNOWN]
+    assert _labels(_number(whole=True, range=(1, 9)), [1, 2, 3])[-2:] == ["Over 2", NOT_KNOWN]  # 4 to 9 are in it too
+    assert _labels(_number(unit="share", range=(0, 1)), [0.0, 0.0, 1.0])[-2] == "Over 0%"  # 0.5 is above none and no whole number
 
 
 def test_money_and_shares_have_round_edges() -> None:

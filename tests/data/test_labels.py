@@ -127,6 +127,12 @@ def test_flags_read_no_and_yes(pair: tuple[str, str]) -> None:
     assert [level.shown for level in labels.levels("x", pair)] == ["No", "Yes"]
 
 
+def test_letters_for_a_sex_are_written_out() -> None:
+    assert {level.value: level.shown for level in labels.levels("Gender", ["F", "M"])} == {"F": "Female", "M": "Male"}
+    assert [level.shown for level in labels.levels("Customer_Sex", ["m", "Female", "X"])] == ["Male", "Female", "X"]
+    assert [level.shown for level in labels.levels("Size", ["M", "F"])] == ["M", "F"]
+
+
 def test_other_pairs_are_no_flags() -> None:
     assert not labels.is_flag(("Male", "Female"))
     assert not labels.is_flag(("Yes", "yes"))
