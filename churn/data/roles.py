@@ -26,6 +26,8 @@ CONTACTS = {
     "do_not_contact": "wish not to be contacted",
     "owner": "account managers",
 }
+_LEFT = {"attrited", "churned", "exited", "left"}
+_NOT = {"not", "no", "non", "never"}
 _OWNERS = ("owner", "account manager", "account owner", "relationship manager", "customer manager", "sales rep")
 _AGREED = r"\b(consent|opt ?in|may contact|can contact|marketing permission)\b"
 _REFUSED = r"\b(do not contact|do not call|dnc|opt ?out|opted out|unsubscribed)\b"
@@ -67,7 +69,7 @@ def present(raw: pl.DataFrame, column: str, role: str) -> None:
 
 
 def goal(column: pl.Series, positive: str | None) -> Goal:
-    """Read the target column; `positive` is guessed where its two values mean yes and no.
+    """Read the target column; `positive` is guessed where its two values mean yes and no, or one of them says "left".
 
     Raises DataError where the column has no two classes, or nobody can tell which of them means "left".
     """
@@ -90,11 +92,14 @@ def goal(column: pl.Series, positive: str | None) -> Goal:
     found = [value for value, _ in classes]
     if positive is None:
         meant = [value for value in found if labels.bare(value) in values.YES]
+        evidence = "guessed: it means yes"
         if not labels.is_flag(found) or len(meant) != 1:
+            meant, evidence = [value for value in found if _says_left(value)], "guessed: it says so"
+        if len(meant) != 1:
             raise DataError(
                 f"which value of target column {column.name!r} means that a customer left? Give --positive; it has {listed}"
             )
-        chosen, evidence = meant[0], "guessed: it means yes"
+        chosen = meant[0]
     else:
         meant = [value for value in found if value == positive] or [
             value
@@ -109,6 +114,12 @@ def goal(column: pl.Series, positive: str | None) -> Goal:
     unknown = int(np.isnan(left).sum())
     evidence += f"; {np.nanmean(left):.1%} left" + (f", {unknown:,} unknown" if unknown else "")
     return Goal(Target(column=column.name, positive=chosen, negative=other, missing=absent), left, evidence)
+
+
+def _says_left(value: str) -> bool:
+    """Whether a value says that a customer left, as `Attrited Customer` does and `Not churned` does not."""
+    said = set(re.findall(r"[a-z]+", value.casefold()))
+    return bool(said & _LEFT) and not said & _NOT
 
 
 def contact_role(column: Column) -> str | None:

@@ -83,9 +83,8 @@ def test_telco_is_described_at_the_first_try(real_table: Callable[[str], Path]) 
 @pytest.mark.realdata
 def test_bank_churners_loses_its_leaks_and_nothing_else(real_table: Callable[[str], Path]) -> None:
     raw = read_table(real_table("BankChurners.csv"))
-    with pytest.raises(DataError, match=r"Give --positive; it has 'Existing Customer' \(8,500\), 'Attrited Customer' \(1,627\)"):
-        infer(raw, key="CLIENTNUM", target="Attrition_Flag")
-    draft = infer(raw, key="CLIENTNUM", target="Attrition_Flag", positive="Attrited Customer")
+    draft = infer(raw, key="CLIENTNUM", target="Attrition_Flag")
+    assert draft.schema.target.positive == "Attrited Customer"
     schema = draft.schema
     assert [(item.name[:11], item.why) for item in schema.excluded] == [("Naive_Bayes", "leak")] * 2
     assert all("alone it ranks leavers with AUC 1.00" in item.evidence for item in schema.excluded)

@@ -16,6 +16,9 @@ from churn.errors import DataError, SchemaError
 @pytest.mark.parametrize(
     ("cells", "positive", "chosen", "other"),
     [
+        (["Attrited Customer", "Existing Customer"], None, "Attrited Customer", "Existing Customer"),
+        (["Churned", "Not churned"], None, "Churned", "Not churned"),
+        (["exited", "active"], None, "exited", "active"),
         (["Yes", "No", "No"], None, "Yes", "No"),
         (["1", "0", "0"], None, "1", "0"),
         ([1, 0, 0], None, "1", "0"),
@@ -56,6 +59,8 @@ def test_unknown_outcomes_are_neither() -> None:
         (["gone", "here", "here"], None, r"Give --positive; it has 'here' \(2\), 'gone' \(1\)"),
         (["Yes", "No"], "Maybe", "has no value 'Maybe'; it has"),
         (["1", "2"], None, "Give --positive"),
+        (["left early", "left late"], None, "Give --positive"),
+        (["not churned", "here"], None, "Give --positive"),
     ],
 )
 def test_a_target_nobody_can_use_is_refused(cells: list[Any], positive: str | None, says: str) -> None:
