@@ -188,6 +188,7 @@ def account(
     schema: Schema,
     typical: Typical,
     edited: Collection[str] = (),
+    asked: Collection[str] | None = None,
     shown: int = SHOWN,
 ) -> Account:
     """Put one row of an explanation in words.
@@ -196,7 +197,8 @@ def account(
     ----------
     values: the customer's row, column → value (numbers float, levels text, missing None).
     points: float64 [features], in the schema's order, 0–1 scale; `typical_risk` + their sum is `risk`.
-    edited: columns changed in a what-if; they keep a bar of their own however small.
+    edited: columns changed in a what-if. asked: those of them somebody changed, the others followed from it (left out: all of
+        them); they keep a bar of their own however small, while what followed has one only where it is large enough.
     shown: how many facts have a bar of their own.
     """
     features = schema.features
@@ -204,7 +206,7 @@ def account(
     hundredths = in_hundredths(sizes[None])
     order = [int(i) for i in _order(hundredths)[:, 0]]
     if len(order) > shown + 1:  # one fact left over gets its own bar; a step named "1 other fact" would hide it
-        kept = [i for i in order if features[i].name in edited]
+        kept = [i for i in order if features[i].name in (edited if asked is None else asked)]
         own = set(kept + [i for i in order if i not in set(kept)][: max(shown - len(kept), 0)])
         order = [i for i in order if i in own] + [i for i in order if i not in own]
         shown = len(own)

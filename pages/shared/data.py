@@ -152,7 +152,7 @@ class Pair:
 
     def account(self, customer: Customer, edited: Edited | None = None) -> Account:
         """A customer's risk in words, as it is or as edited. Scored by the model on the spot, logged nowhere."""
-        return self._account(edited.row, edited.changed) if edited else self._account(customer.row, ())
+        return self._account(edited.row, edited.changed, edited.asked) if edited else self._account(customer.row, ())
 
     def account_before(self, edited: Edited) -> Account:
         """What an edit is to be compared with: the customer as it is, or, from now on, one horizon later with nothing done."""
@@ -176,7 +176,7 @@ class Pair:
         """The risk of a described customer in words."""
         return self._account(edited.row, ())
 
-    def _account(self, row: Mapping[str, Any], changed: Collection[str]) -> Account:
+    def _account(self, row: Mapping[str, Any], changed: Collection[str], asked: Collection[str] = ()) -> Account:
         explained = self.bundle.model.explain_row(row)
         return account(
             row,
@@ -186,6 +186,7 @@ class Pair:
             schema=self.schema,
             typical=self.typical,
             edited=changed,
+            asked=asked,
         )
 
     def contact(self, customer: Customer) -> Contact | None:

@@ -103,6 +103,26 @@ def test_others_are_one_step_and_edited_facts_keep_a_bar(customer: dict[str, obj
     assert steps[3].features == ("Monthly", "Internet", "OnlineSecurity", "TechSupport", "Total")
 
 
+def test_what_only_followed_from_an_edit_displaces_nothing_larger(
+    customer: dict[str, object], schema: Schema, typical: Typical
+) -> None:
+    changed = {"Senior", "OnlineSecurity", "TechSupport", "Total"}
+    points = dict.fromkeys(schema.names, 0.0) | {"tenure": 0.25, "Contract": 0.15, "Internet": 0.07, "Senior": 0.001}
+    told = account(
+        customer,
+        list(points.values()),
+        risk=0.17 + sum(points.values()),
+        typical_risk=0.17,
+        schema=schema,
+        typical=typical,
+        edited=changed,
+        asked={"Senior"},
+        shown=4,
+    )
+    assert {step.features for step in told.waterfall.steps[:-1]} == {("tenure",), ("Contract",), ("Internet",), ("Senior",)}
+    assert [step.edited for step in told.waterfall.steps if step.features == ("Senior",)] == [True]
+
+
 def test_one_fact_is_never_hidden_behind_one_other_fact(customer: dict[str, object], schema: Schema, typical: Typical) -> None:
     assert len(_account(customer, schema, typical, shown=7).waterfall.steps) == 8
 
