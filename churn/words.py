@@ -108,7 +108,7 @@ TEMPLATES = {
     "action unseen": "{label} cannot be {value}",
     "action range": "{label} would be {value}, beyond what has been seen",
     "actions none": "None of the actions defined can be taken by this customer.",
-    "no actions": "No actions are defined. Add some under `actions` in the schema.",
+    "no actions": "No actions are defined yet. Whoever looks after the model can add some.",
     "change to": "{label}: {before} → {after}",
     "change none": "No change of up to {fields} reaches it; the lowest is {risk}.",
     "change unlike": "No change of up to {fields} that resembles a real customer reaches it; the lowest is {risk}.",

@@ -64,7 +64,7 @@ def _title(schema: Schema, facts: Facts) -> str:
 {simulated}## The model
 - Kind: {facts.saved.name}, {facts.made_of}
 - Trained on {words.day(facts.trained_on)} with {words.count(facts.table.height)} rows, of which {words.average(rate)} left.
-- It predicts that `{schema.target.column}` will be `{schema.target.positive}`{_horizon(schema)}.
+- It estimates the risk of leaving{_horizon(schema)}, that is of `{schema.target.column}` being `{schema.target.positive}`.
 - The typical customer has a risk of {words.average(facts.typical_risk)}; the average risk is {words.average(rate)}.
 - {facts.calibration}"""
 

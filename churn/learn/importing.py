@@ -208,7 +208,7 @@ def _card(
 
 {start}## The model
 - Kind: {kind} (`{metrics["class"]}`); brought in from `{file["name"]}` (sha256 {file["sha256"][:16]}…), loaded with {made}.
-- It predicts that `{schema.target.column}` will be `{schema.target.positive}`.
+- It estimates the risk of leaving, that is of `{schema.target.column}` being `{schema.target.positive}`.
 - The typical customer has a risk of {words.average(model.typical_risk)}.
 - {model.reasons_words}
 

@@ -54,15 +54,16 @@ def actions(pair: Pair, tried: Tried) -> None:
         return
     _ranking(pair, tried, found, found.outcomes[:_SHOWN], assumptions, "_actions")
     rest = found.outcomes[_SHOWN:]
-    if rest or found.left_out:
-        with st.expander(_rest_label(len(rest), len(found.left_out)), key="_more_actions", on_change="rerun") as more:
+    left_out = [one for one in found.left_out if len(one.names) == 1]  # that two of them exclude each other is no news
+    if rest or left_out:
+        with st.expander(_rest_label(len(rest), len(left_out)), key="_more_actions", on_change="rerun") as more:
             if more.open:
                 if rest:
                     _ranking(pair, tried, found, rest, assumptions, "_other_actions")
-                st.markdown("\n".join(f"- {escape(one.label)}: {escape(one.reason)}" for one in found.left_out))
+                st.markdown("\n".join(f"- {escape(one.label)}: {escape(one.reason)}" for one in left_out))
     if any(one.cost is None for one in found.outcomes):
-        st.caption("What an action is worth can be said once its `cost` is set in the schema.")
-    if found.value is not None:
+        st.caption("What an action costs is not set. Whoever looks after the model can set it; then its worth is told too.")
+    if found.value is not None and any(one.expected_cost is not None for one in found.outcomes):
         told = "\n".join(f"- {escape(one.name)}: {escape(one.sentence)}" for one in assumptions.in_words(pair.schema))
         st.caption("Net value and cost rest on **assumptions**, which are settings of the desk", help=told)
 
@@ -93,7 +94,7 @@ def _ranking(pair: Pair, tried: Tried, found: Ranking, outcomes: tuple[Outcome, 
     columns["Cost"] = ["not set" if one.expected_cost is None else words.money(one.expected_cost, currency) for one in outcomes]
     looks["Cost"] = right("Expected: the contact, and the offer where it is taken. It rests on assumptions.")
     if priced:
-        per = f"Points per {words.money(100, currency)}"
+        per = f"Per {words.money(100, currency)}"
         columns[per] = [
             None if one.drop_per_cost is None else words.points(one.drop_per_cost * 100, signed=False, unit=False, decimals=1)
             for one in outcomes
@@ -130,7 +131,7 @@ def _points(one: Outcome, found: Ranking) -> int:
 def _how_to_add() -> None:
     st.markdown(words.say("no actions"))
     with st.expander("How to add one"):
-        st.markdown("In the schema file, under `actions`; then train and score again:")
+        st.markdown("Whoever looks after the model writes it in the schema file, under `actions`, then trains and scores again:")
         st.code(_EXAMPLE, language="yaml")
 
 

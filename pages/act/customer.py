@@ -10,6 +10,7 @@ import streamlit as st
 from churn import words
 from churn.base.groups import Filter
 from churn.base.snapshot import Customer
+from churn.charts import theme
 from churn.charts.waterfall import waterfall
 from churn.understand.account import Account, Reason
 from churn.words import escape_markdown as escape
@@ -84,6 +85,11 @@ def what_if(pair: Pair, customer: Customer) -> None:
     _kept.told(pair, tried)
     left, right = st.columns([0.585, 0.415], gap="medium")
     with left:
+        if tried.changed and not tried.support.supported:
+            st.caption(
+                ":material/help: No real customer looks like this: the risk at the end of this chart is a guess, "
+                "and so are the reasons below."
+            )
         _chart(pair, tried.after)
         _reasons(tried.after)
         _facts(pair, customer, tried.own)
@@ -136,11 +142,17 @@ def _facts(pair: Pair, customer: Customer, account: Account) -> None:
             _fact_table(pair, customer, account)
 
 
+def _wide(texts: Sequence[str]) -> int:
+    """Pixels in which the longest of these texts is seen whole, up to where the figures would leave a phone."""
+    return round(min(max(theme.width(text) for text in texts) * 1.02 + 18, 230))
+
+
 def _fact_table(pair: Pair, customer: Customer, account: Account) -> None:
     by_name = {reason.feature: reason for reason in account.reasons}
     ordered = [by_name[name] for name in pair.schema.names]
+    labels = [reason.label for reason in ordered]
     table = {
-        "Fact": [reason.label for reason in ordered],
+        "Fact": labels,
         "Value": [reason.value for reason in ordered],
         "Usual": [reason.usual or None for reason in ordered],
         "Points": [words.points(reason.printed_points / 100, unit=False) for reason in ordered],
@@ -150,7 +162,10 @@ def _fact_table(pair: Pair, customer: Customer, account: Account) -> None:
         hide_index=True,
         height="content",
         placeholder=words.NOTHING,
-        column_config={"Points": st.column_config.TextColumn(alignment="right", width="small")},
+        column_config={
+            "Fact": st.column_config.TextColumn(width=_wide(labels)),
+            "Points": st.column_config.TextColumn(alignment="right", width="small"),
+        },
         alt=f"Table: {len(ordered)} facts about customer {customer.key} with their points of risk",
     )
 

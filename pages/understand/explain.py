@@ -411,7 +411,7 @@ def _one_column(pair: Pair, chosen: Filter, found: Influences) -> None:
                  args=(labels,), label_visibility="collapsed", width=260)  # fmt: skip
     few = sum(1 for spot in spots if spot.counted < pair.snapshot.small_group)
     mean = "line: mean" if feature.is_number else "mark: mean"
-    st.caption(f"Points of risk · {mean} · band: 8 of 10 customers{legend}")
+    st.caption(f"Points of risk · {mean} · band: 8 of 10 customers{legend}{_across_in(pair, feature)}")
     _draw(drawn, key=f"_column {name}")
     if few:
         groups = "1 value has" if few == 1 else f"{words.count(few)} values have"
@@ -509,6 +509,14 @@ def _shades(pair: Pair, feature: Feature, values: Sequence[Any]) -> tuple[list[i
     return [order.get(value, 0) for value in values], f"by {label}: {told}{rest}"
 
 
+def _across_in(pair: Pair, feature: Feature) -> str:
+    """What the figures along the bottom count, for a caption: ` · across: months`. Money and shares say it themselves."""
+    if not feature.is_number or not feature.unit:
+        return ""
+    unit = words.quantity(2.0, feature, pair.schema).partition(" ")[2]
+    return f" · across: {escape(unit)}" if unit else ""
+
+
 def _held_against(
     pair: Pair, chosen: Filter, feature: Feature, spots: Sequence[Spot], ticks: Sequence[tuple[float, str]]
 ) -> None:
@@ -530,7 +538,8 @@ def _held_against(
     unseen = any(spot.foreseen is not None for spot in spots)
     said = "risk by models that had not seen these customers" if unseen else "risk"
     line = "line" if feature.is_number else "grey mark"
-    st.caption(f"Dots: the share that left, with how far chance may take it (8 times in 10), orange where off · {line}: {said}")
+    likely = "with how far chance may take it (8 times in 10)"
+    st.caption(f"Dots: the share that left, {likely}, orange where off · {line}: {said}{_across_in(pair, feature)}")
     _draw(drawn, key=f"_kept {feature.name}")
 
 

@@ -274,7 +274,7 @@ def test_actions_and_every_two_of_them_are_ranked(with_actions: Path, run_page: 
 
 
 def test_without_actions_the_page_says_how_to_add_some(opened: AppTest) -> None:
-    assert "No actions are defined." in said(opened)
+    assert "No actions are defined yet." in said(opened)
     assert any("actions:" in code.value for code in opened.code)
 
 

@@ -192,7 +192,7 @@ def test_no_catalogue_says_so(customer: dict[str, Any], schema: Schema, referenc
     ranked = rank_actions(customer, 70.0, model=model, evidence=Evidence(reference, schema), assumptions=ASSUMED)
     assert (ranked.outcomes, ranked.left_out) == ((), ())
     assert ranked.nothing_done == pytest.approx(model.one(dict(one_horizon_later(customer, schema))))
-    assert ranked.note == "No actions are defined. Add some under `actions` in the schema."
+    assert ranked.note == "No actions are defined yet. Whoever looks after the model can add some."
 
 
 def test_nothing_left_to_offer_says_so(customer: dict[str, Any], schema: Schema, reference: pl.DataFrame) -> None:
