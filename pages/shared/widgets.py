@@ -377,9 +377,9 @@ def _shared_labels(pair: Pair) -> frozenset[str]:
 
 
 def _without_unit(label: str, feature: Feature) -> str:
-    """`0 payments` of late payments is `0`: the column's name ends in what is counted."""
+    """`0 payments` of late payments is `0`: the name of the column says what is counted."""
     counted, _, unit = label.rpartition(" ")
-    return counted if counted and feature.is_number and feature.label.lower().split()[-1] == unit.lower() else label
+    return counted if counted and feature.is_number and unit.lower() in feature.label.lower().split() else label
 
 
 def tile() -> Any:
