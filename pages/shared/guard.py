@@ -22,7 +22,7 @@ _App = Callable[[MutableMapping[str, Any], _Receive, _Send], Awaitable[None]]
 CLOSED = ("/_stcore/metrics", "/_stcore/agent")
 
 _INLINE = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
-_PHONE = Path(__file__).parent / "phone.js"
+_SCRIPT = Path(__file__).parent / "page.js"
 
 
 class Guard:
@@ -86,7 +86,7 @@ def headers(index: bytes) -> dict[str, str]:
 @cache
 def own_script() -> str:
     """The one script that the pages bring along, in its element."""
-    return f"<script>{_PHONE.read_text(encoding='utf-8')}</script>"
+    return f"<script>{_SCRIPT.read_text(encoding='utf-8')}</script>"
 
 
 def index_page() -> bytes:

@@ -35,7 +35,7 @@ from churn.understand.cohorts import (
 )
 from churn.understand.riskiest import Riskiest, riskiest
 from churn.words import escape_markdown as escape
-from pages.shared import data, state, widgets
+from pages.shared import address, data, state, widgets
 from pages.shared.changes import since_the_last_scoring
 from pages.shared.data import Pair
 
@@ -72,9 +72,9 @@ def page(pair: Pair, chosen: Filter) -> None:
         widgets.nobody(pair)
         return
     head = st.container()
-    _read_address()
+    address.read("", _KEYS)
     columns, figure = _pick(pair, chosen)
-    _write_address()
+    address.write("", _KEYS)
     question = ("cohort table", chosen, columns)
     table = widgets.answer(pair, question, lambda: cohort_table(pair.snapshot, chosen, columns), 900)
     with head:
@@ -168,7 +168,7 @@ def _pick(pair: Pair, chosen: Filter) -> tuple[tuple[str, ...], str]:
     figures = [_RISK, *([_REVENUE] if pair.snapshot.has_money else []), _LEAVERS, _CUSTOMERS]
     figure = view.get(_FIGURE, (_RISK,))[0]
     boxes = {_ROWS: row, _COLUMNS: column, _FIGURE: figure if figure in figures else _RISK}
-    st.session_state.update({_box(key): value for key, value in boxes.items()})
+    st.session_state.update({address.box(key): value for key, value in boxes.items()})
 
     def name(column: str) -> str:
         return names.get(column, _ONLY)
@@ -176,13 +176,9 @@ def _pick(pair: Pair, chosen: Filter) -> tuple[tuple[str, ...], str]:
     with st.container(horizontal=True, key="_pick"):
         for label, key, options, other in (("Rows", _ROWS, [*names], _COLUMNS), ("Columns", _COLUMNS, narrow, _ROWS)):
             swap = (key, other, name(boxes[key]), name)
-            st.selectbox(label, options, format_func=name, key=_box(key), width=190, on_change=_picked, args=swap)
-        st.segmented_control("Show", figures, required=True, key=_box(_FIGURE), on_change=_show, wrap=True)
+            st.selectbox(label, options, format_func=name, key=address.box(key), width=190, on_change=_picked, args=swap)
+        st.segmented_control("Show", figures, required=True, key=address.box(_FIGURE), on_change=_show, wrap=True)
     return (row,) if column == _NONE else (row, column), boxes[_FIGURE]
-
-
-def _box(key: str) -> str:
-    return f"_box {key}"
 
 
 def _columns(pair: Pair) -> tuple[dict[str, str], list[str]]:
@@ -205,36 +201,17 @@ def _named(pair: Pair) -> dict[str, str]:
 
 def _picked(key: str, other: str, was: str, name: Callable[[str], str]) -> None:
     """A callback: somebody picked a column; who picks for one what the other has gets the two exchanged."""
-    now = st.session_state[_box(key)]
+    now = st.session_state[address.box(key)]
     changed = {**state.view(), key: (name(now),)}
-    if now == st.session_state[_box(other)]:
+    if now == st.session_state[address.box(other)]:
         changed[other] = (was,)
     state.look(changed)
 
 
 def _show() -> None:
     """A callback: somebody picked a figure; risk is what the address need not name."""
-    figure = st.session_state[_box(_FIGURE)]
+    figure = st.session_state[address.box(_FIGURE)]
     state.look({**state.view(), _FIGURE: () if figure == _RISK else (figure,)})
-
-
-def _read_address() -> None:
-    """A link and the browser's way back go by the address; whoever comes from another page finds things as they were left."""
-    told = {key: tuple(found) for key in _KEYS if (found := st.query_params.get_all(key))}
-    if told if state.entered() else told != state.written():
-        state.look(told)
-
-
-def _write_address() -> None:
-    for key in _KEYS:
-        wanted = list(state.view().get(key, ()))
-        if st.query_params.get_all(key) == wanted:
-            continue
-        if wanted:
-            st.query_params[key] = wanted
-        else:
-            del st.query_params[key]
-    state.write()
 
 
 # -- the chosen group --------------------------------------------------------------

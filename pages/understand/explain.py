@@ -47,7 +47,7 @@ from churn.understand.explain import (
     what_matters,
 )
 from churn.words import escape_markdown as escape
-from pages.shared import data, state, widgets
+from pages.shared import address, data, state, widgets
 from pages.shared.data import Pair
 
 # Keys in the address; no filter's key there has an underscore.
@@ -68,7 +68,7 @@ def page(pair: Pair, chosen: Filter) -> None:
         with head:
             _no_points()
         return
-    _read_address()
+    address.read(_VIEW, _KEYS)
     controls = st.container(horizontal=True, vertical_alignment="bottom", key="_explain_pick")
     unit = _pick_unit(pair, controls)
     found = widgets.answer(pair, ("influences", chosen, unit), lambda: what_matters(pair.snapshot, chosen, unit), 900)
@@ -94,7 +94,7 @@ def page(pair: Pair, chosen: Filter) -> None:
     with right:
         _together(pair)
     _every(pair, chosen)
-    _write_address()
+    address.write(_VIEW, _KEYS)
 
 
 # -- states ----------------------------------------------------------------------
@@ -171,11 +171,11 @@ def _pick_unit(pair: Pair, place: Any) -> Unit:
     if not has_groups(pair.schema):
         return "column"
     told = state.view(_VIEW).get(_UNIT, (_COLUMNS,))[0]
-    st.session_state[_box(_UNIT)] = told if told == _GROUPS else _COLUMNS
+    st.session_state[address.box(_UNIT)] = told if told == _GROUPS else _COLUMNS
     with place:
-        st.segmented_control("What matters by", [_COLUMNS, _GROUPS], required=True, key=_box(_UNIT), on_change=_picked,
+        st.segmented_control("What matters by", [_COLUMNS, _GROUPS], required=True, key=address.box(_UNIT), on_change=_picked,
                              args=(_UNIT, _COLUMNS), wrap=True)  # fmt: skip
-    return "group" if st.session_state[_box(_UNIT)] == _GROUPS else "column"
+    return "group" if st.session_state[address.box(_UNIT)] == _GROUPS else "column"
 
 
 def _pick_across(pair: Pair, chosen: Filter, place: Any) -> str | None:
@@ -186,40 +186,17 @@ def _pick_across(pair: Pair, chosen: Filter, place: Any) -> str | None:
         if len(one.labels) <= MOST_COLUMNS and len(chosen.labels(one.column)) != 1
     }
     told = state.view(_VIEW).get(_ACROSS, (_TOGETHER,))[0]
-    st.session_state[_box(_ACROSS)] = told if told in names else _TOGETHER
+    st.session_state[address.box(_ACROSS)] = told if told in names else _TOGETHER
     with place:
-        st.selectbox("For", list(names), key=_box(_ACROSS), width=220, on_change=_picked, args=(_ACROSS, _TOGETHER),
+        st.selectbox("For", list(names), key=address.box(_ACROSS), width=220, on_change=_picked, args=(_ACROSS, _TOGETHER),
                      format_func=lambda name: name if name == _TOGETHER else f"each {words.lower_first(name)}")  # fmt: skip
-    return names[st.session_state[_box(_ACROSS)]] or None
-
-
-def _box(key: str) -> str:
-    return f"_box {key}"
+    return names[st.session_state[address.box(_ACROSS)]] or None
 
 
 def _picked(key: str, usual: str) -> None:
     """A callback: somebody picked; what is usual need not stand in the address."""
-    now = st.session_state[_box(key)]
-    state.look({**state.view(_VIEW), key: () if now == usual else (str(now),)}, _VIEW)
-
-
-def _read_address() -> None:
-    """A link and the browser's way back go by the address; whoever comes from another page finds things as they were left."""
-    told = {key: tuple(found) for key in _KEYS if (found := st.query_params.get_all(key))}
-    if told if state.entered() else told != state.written(_VIEW):
-        state.look(told, _VIEW)
-
-
-def _write_address() -> None:
-    for key in _KEYS:
-        wanted = list(state.view(_VIEW).get(key, ()))
-        if st.query_params.get_all(key) == wanted:
-            continue
-        if wanted:
-            st.query_params[key] = wanted
-        else:
-            del st.query_params[key]
-    state.write(_VIEW)
+    now = st.session_state[address.box(key)]
+    address.pick(_VIEW, key, None if now == usual else str(now))
 
 
 # -- what matters ------------------------------------------------------------------
@@ -331,7 +308,7 @@ def _together(pair: Pair) -> None:
     def clicked(point: Sequence[Any]) -> None:
         if point and str(point[0]).isdigit() and int(point[0]) < len(found):
             one = found[int(point[0])]
-            _choose(pair, (one.first, one.second), st.session_state.get(_box(_COLUMN)))
+            _choose(pair, (one.first, one.second), st.session_state.get(address.box(_COLUMN)))
 
     def table() -> pl.DataFrame:
         every = pairs(pair.snapshot)
@@ -406,8 +383,8 @@ def _one_column(pair: Pair, chosen: Filter, found: Influences) -> None:
         return spots_frame(spots, feature.label, names, simulated=_simulated(pair), outcomes=outcomes)
 
     drawn = _head(pair, chosen, f"{feature.label}: points by value", drawn, f"points-{_slug(feature.label)}", table)
-    st.session_state[_box(_COLUMN)] = name
-    st.selectbox("Column", list(labels), key=_box(_COLUMN), format_func=lambda one: labels[one], on_change=_pick_column,
+    st.session_state[address.box(_COLUMN)] = name
+    st.selectbox("Column", list(labels), key=address.box(_COLUMN), format_func=lambda one: labels[one], on_change=_pick_column,
                  args=(labels,), label_visibility="collapsed", width=260)  # fmt: skip
     few = sum(1 for spot in spots if spot.counted < pair.snapshot.small_group)
     mean = "line: mean" if feature.is_number else "mark: mean"
@@ -420,7 +397,7 @@ def _one_column(pair: Pair, chosen: Filter, found: Influences) -> None:
 
 
 def _pick_column(labels: Mapping[str, str]) -> None:
-    state.look({**state.view(_VIEW), _COLUMN: (labels[st.session_state[_box(_COLUMN)]],)}, _VIEW)
+    state.look({**state.view(_VIEW), _COLUMN: (labels[st.session_state[address.box(_COLUMN)]],)}, _VIEW)
 
 
 def _values(pair: Pair, feature: Feature, spots: Sequence[Spot]) -> list[Value]:
@@ -568,9 +545,9 @@ def _apart(pair: Pair, chosen: Filter) -> None:
         st.header("What sets two groups apart", anchor=False)
     with st.container(horizontal=True, key="_explain_two"):
         for label, key, now in (("From", _LEFT, left), ("To", _RIGHT, right)):
-            st.session_state[_box(key)] = _choice_name(pair, now)
+            st.session_state[address.box(key)] = _choice_name(pair, now)
             names = list(options)
-            st.selectbox(label, names, key=_box(key), width=260, on_change=_pick_group, args=(key, options))
+            st.selectbox(label, names, key=address.box(key), width=260, on_change=_pick_group, args=(key, options))
     if found is None:
         st.markdown("Nobody is in one of the two groups with these filters.")
         return
@@ -635,7 +612,7 @@ def _told_choice(key: str, options: Mapping[str, _Choice], usual: _Choice) -> _C
 
 
 def _pick_group(key: str, options: Mapping[str, _Choice]) -> None:
-    now = options.get(st.session_state[_box(key)])
+    now = options.get(st.session_state[address.box(key)])
     state.look({**state.view(_VIEW), key: (_ALL,) if now is None else now}, _VIEW)
 
 
@@ -647,9 +624,9 @@ def _narrowed(chosen: Filter, one: _Choice) -> Filter | None:
 
 
 def _every(pair: Pair, chosen: Filter) -> None:
-    st.session_state[_box(_EVERY)] = bool(state.view(_VIEW).get(_EVERY))
-    st.toggle("Show every customer", key=_box(_EVERY), on_change=_toggle_every)
-    if not st.session_state[_box(_EVERY)]:
+    st.session_state[address.box(_EVERY)] = bool(state.view(_VIEW).get(_EVERY))
+    st.toggle("Show every customer", key=address.box(_EVERY), on_change=_toggle_every)
+    if not st.session_state[address.box(_EVERY)]:
         return
     single = pair.answer(("influences", chosen, "column"), lambda: what_matters(pair.snapshot, chosen, "column"))
     features = tuple(row.id for row in single.rows[:_SWARMED] if row.size > 0) if single else ()
@@ -681,7 +658,7 @@ def _every(pair: Pair, chosen: Filter) -> None:
 
 
 def _toggle_every() -> None:
-    on = st.session_state[_box(_EVERY)]
+    on = st.session_state[address.box(_EVERY)]
     state.look({**state.view(_VIEW), _EVERY: ("yes",) if on else ()}, _VIEW)
 
 
@@ -695,7 +672,7 @@ def _head(pair: Pair, chosen: Filter, title: str, drawn: Chart, name: str, table
         st.header(escape(title), anchor=False, width="content")
         with st.popover("Save", icon=":material/download:", type="tertiary", key=f"_save {key}"):
             kind = st.segmented_control("Picture", [kind.upper() for kind in KINDS], key=f"_picture {key}")
-            st.caption("The chart then has a camera at its corner, which saves it." if kind else "Choose a kind of picture.")
+            st.caption("Saved; the camera at the chart's corner does it again." if kind else "Choose a kind to save it.")
             st.download_button(
                 "Table (CSV)",
                 lambda: _file(table()),

@@ -236,7 +236,10 @@ def test_a_cohort_is_explained_and_taken_along(workspace: Path, serve: Any, visi
     settled(page)
     opened = page.get_by_role("heading", name=re.compile("points by value")).inner_text()
     page.get_by_role("button", name="Save").nth(1).click()
-    page.get_by_text("SVG", exact=True).click()
+    with page.expect_download() as picture:
+        page.get_by_text("SVG", exact=True).click()
+    picture.value.save_as(tmp_path / "chosen.svg")
+    assert opened in (tmp_path / "chosen.svg").read_text(encoding="utf-8")
     settled(page)
     with page.expect_download() as download:
         page.get_by_role("button", name="Table (CSV)").click()

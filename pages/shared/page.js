@@ -1,8 +1,8 @@
-// What a phone needs and Streamlit does not do. Allowed by its sum in the content security policy (see guard.py), so it must
+// What pages need and Streamlit does not do. Allowed by its sum in the content security policy (see guard.py), so it must
 // stand in the page to the letter.
 (() => {
-  if (window.retentionOnPhones) return; // every page brings the script again
-  window.retentionOnPhones = true;
+  if (window.retentionScript) return; // every page brings the script again
+  window.retentionScript = true;
 
   // Plotly answers a touch itself, before it knows what lies under the finger, so the first tap on a chart does nothing and the
   // second takes what the first was on; and it keeps the finger from scrolling. Kept from the touch, it gets the mouse events
@@ -17,4 +17,20 @@
     if (link && plain && matchMedia("(max-width: 767.98px)").matches)
       document.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click();
   });
+
+  // Somebody chose a kind of picture: the chart comes back with Plotly's own button for it, the only one that knows the chart.
+  // It is pressed once; if none comes, nothing was chosen.
+  document.addEventListener("click", (click) => {
+    if (!(click.target instanceof Element && click.target.closest('[class*="st-key-_picture"] button'))) return;
+    const there = () => [...document.querySelectorAll('.modebar-btn[data-title^="Download"]')];
+    const before = new Set(there());
+    const coming = new MutationObserver(() => {
+      const camera = there().find((button) => !before.has(button));
+      if (!camera) return;
+      coming.disconnect();
+      setTimeout(() => camera.click(), 300); // once the chart itself is drawn
+    });
+    coming.observe(document.body, { childList: true, subtree: true });
+    setTimeout(() => coming.disconnect(), 5000);
+  }, { capture: true });
 })();
