@@ -31,6 +31,6 @@
       setTimeout(() => camera.click(), 300); // once the chart itself is drawn
     });
     coming.observe(document.body, { childList: true, subtree: true });
-    setTimeout(() => coming.disconnect(), 5000);
+    setTimeout(() => coming.disconnect(), 15000);
   }, { capture: true });
 })();

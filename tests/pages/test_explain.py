@@ -241,6 +241,7 @@ def test_a_cohort_is_explained_and_taken_along(workspace: Path, serve: Any, visi
     picture.value.save_as(tmp_path / "chosen.svg")
     assert opened in (tmp_path / "chosen.svg").read_text(encoding="utf-8")
     settled(page)
+    page.get_by_role("button", name="Save").nth(1).click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Table (CSV)").click()
     download.value.save_as(tmp_path / "points.csv")
