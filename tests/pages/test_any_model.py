@@ -123,13 +123,16 @@ def test_explain_speaks_from_a_sample_and_says_how_well(tmp_path: Path, run_page
     assert re.search(r"may likely be off by ±[\d.]+ points \(8 times in 10\)", text)
     assert "only models made of tables can tell" in text
     sampled = scored.rows[RISK].filter(scored.points[SAMPLED])
-    assert f"the average of these is {words.average(sampled.mean())}" in text
+    assert (
+        f"the average of these is {words.average(scored.rows[RISK].mean())}, of the sample {words.average(sampled.mean())}"
+        in text
+    )
 
 
 def test_a_customers_reasons_add_up_and_follow_edits(home: Path, kind: str, run_page: Run) -> None:
-    app = run_page(home, "pages/act/customer.py", session={"_customer": KEY})
+    app = run_page(home, "pages/act/customer.py", session={"_customer": KEY, "_facts": True})
     assert not app.exception
-    points = app.dataframe[0].value["Points"].str.replace("−", "-").astype(int)
+    points = next(table.value for table in app.dataframe if "Fact" in table.value)["Points"].str.replace("−", "-").astype(int)
     expected = model(kind).explain_row(row(KEY))
     assert words.whole_percent(model(kind).typical_risk) + points.sum() == words.whole_percent(expected.risk)
     assert words.percent(expected.risk) in app.title[0].value
