@@ -202,8 +202,8 @@ class Gain:
 class Lead:
     """The reason that stands first most often in a group, besides the columns that make the group.
 
-    It is one that raises the risk where the group's is above the average, and one that lowers it where it is below. `raises`: whether it
-    raises their risk or lowers it; `share`: of the group's customers, those for whom it stands first.
+    It is one that raises the risk where the group's is above the average, and one that lowers it where it is below.
+    `raises`: whether it raises their risk or lowers it; `share`: of the group's customers, those for whom it stands first.
     """
 
     feature: str
