@@ -31,6 +31,7 @@ _MISSING = -1
 _UNKNOWN = 1_000_000  # code of a level nobody has
 _TELLING = 5  # different values that show what all are multiples of
 _SLACK = 1e-9  # of a distance that is compared with a limit
+_FEW = 500  # edited rows that are not worth loading the compiler for, which takes a second and 130 MB
 _PLACES = 50  # a slider's least, over the middle nine tenths of what has been seen
 
 
@@ -214,17 +215,34 @@ class Evidence:
         """
         if self._reference.is_empty():
             return np.ones(len(was), dtype=np.bool_)
-        from churn.understand._near import near
-
         places = {place: changed[name] for place, name in enumerate(self.schema.names) if name in changed}
         now = was.copy()
         for place, mask in places.items():
             now[mask, place] = self._place(place, after[self.schema.names[place]])[mask]
         fine = ~self._any_unheard(was, now, places)
         asked = np.flatnonzero(fine & np.logical_or.reduce([*places.values(), np.zeros(len(was), dtype=np.bool_)]))
-        number = np.array([feature.is_number for feature in self.schema.features])
-        fine[asked] = near(self._together_in_rows, number, was[asked], now[asked], self._limit, _SLACK)
+        fine[asked] = (self._near if len(asked) <= _FEW else self._near_compiled)(was[asked], now[asked])
         return fine
+
+    def _near(self, was: Floats, now: Floats) -> npt.NDArray[np.bool_]:
+        """For every row [n, features], whether its nearest customer is no further than the limit, or than its own was before."""
+
+        def nearest(row: Floats) -> float:
+            total = sum(self._apart(place, float(value)) for place, value in enumerate(row))
+            return float(np.min(total)) / len(row)
+
+        def near(before: Floats, after: Floats) -> bool:
+            distance = nearest(after) - _SLACK
+            return distance <= self._limit or distance <= nearest(before)
+
+        return np.array([near(before, after) for before, after in zip(was, now, strict=True)], dtype=np.bool_)
+
+    def _near_compiled(self, was: Floats, now: Floats) -> npt.NDArray[np.bool_]:
+        """The same for many rows."""
+        from churn.understand._near import near
+
+        number = np.array([feature.is_number for feature in self.schema.features])
+        return near(self._together_in_rows, number, was, now, self._limit, _SLACK)
 
     @cached_property
     def _together_in_rows(self) -> Floats:

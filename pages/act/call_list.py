@@ -48,8 +48,9 @@ from churn.principal import CONTACTS
 from churn.understand.cohorts import dimensions
 from churn.words import escape_markdown as escape
 from pages.act import _list
+from pages.act._offer import usual_offer
 from pages.shared import address, data, state, widgets
-from pages.shared.data import Pair
+from pages.shared.data import Pair, Question
 
 _PAGE = "call list"
 _CAMPAIGNS = "pages/act/campaigns.py"
@@ -102,6 +103,16 @@ def page(pair: Pair, chosen: Filter) -> None:
     _start(pair, chosen, ranking, end, told, terms, assumptions)
 
 
+def prepare(pair: Pair) -> None:
+    """Ask what the first visitor asks. Raises ChurnError where a list may not be made."""
+    everybody, assumptions = Filter(), Assumptions.of(data.desk().settings)
+    terms = _usual(pair, everybody)
+    found = _list.basis(pair)
+    ranking, _ = _list.ranking(pair, found, everybody, assumptions, terms.offer)
+    stop = min(cut(ranking, terms, assumptions).customers, _LISTED)
+    pair.answer(*_rows(pair, ranking, assumptions, (everybody, found.token, terms.offer), 0, stop))
+
+
 # -- the answer ----------------------------------------------------------------
 
 
@@ -143,9 +154,7 @@ def _next(pair: Pair, told: Preview, end: Cut) -> str:
 def _pick(pair: Pair, chosen: Filter) -> Terms:
     """Capacity, budget, offer and holdout; what nobody picked need not stand in the address."""
     view, currency = state.view(_PAGE), pair.schema.currency
-    there = pair.totals(chosen).customers
-    offers = [action.cost for action in pair.schema.actions if action.cost]
-    usual = Terms(offer=min(offers, default=0.0), capacity=min(_FIRST_CALLS, there))
+    usual = _usual(pair, chosen)
     terms = Terms(
         offer=_amount(view, _OFFER, usual.offer) or 0.0,
         capacity=int(min(max(_amount(view, _CAPACITY, usual.capacity) or 1, 1), MOST)),
@@ -178,6 +187,10 @@ def _pick(pair: Pair, chosen: Filter) -> Terms:
         )  # fmt: skip
         _segments(pair, chosen)
     return terms
+
+
+def _usual(pair: Pair, chosen: Filter) -> Terms:
+    return Terms(offer=usual_offer(pair.schema), capacity=min(_FIRST_CALLS, pair.totals(chosen).customers))
 
 
 def _amount(view: state.View, key: str, usual: float | None) -> float | None:
@@ -308,8 +321,7 @@ def _customers(
     turned = f"_list_page {hash((pair.id, question))}"
     at = min(int(st.session_state.get(turned, 1)), pages)
     start, stop = (at - 1) * _LISTED, min(at * _LISTED, end.customers)
-    asked = ("list rows", *question, start, stop)
-    listed, contacts = widgets.answer(pair, asked, lambda: _rows(pair, ranking, assumptions, start, stop), 760)
+    listed, contacts = widgets.answer(pair, *_rows(pair, ranking, assumptions, question, start, stop), 760)
     hidden = "" if contacts is None else " · contact data is masked"
     st.caption(f"Best first{hidden} · click a customer to see why and what could help")
     _table(pair, listed, contacts, money=money)
@@ -319,10 +331,17 @@ def _customers(
             st.caption(f"{words.count(start + 1)}–{words.count(stop)} of {words.count(end.customers)}")
 
 
-def _rows(pair: Pair, ranking: Ranking, assumptions: Assumptions, start: int, stop: int) -> tuple[Any, Any]:
-    known = _list.known(pair, assumptions)
-    listed = rows(ranking, known, start, stop)
-    return listed, masked_contacts(listed[CUSTOMER], known.folder, pair.schema, ranking.places[start:stop])
+def _rows(
+    pair: Pair, ranking: Ranking, assumptions: Assumptions, of: tuple[Any, ...], start: int, stop: int
+) -> Question[tuple[Any, Any]]:
+    """Some rows of the list and their masked contact data; `of` is what the ranking was made from."""
+
+    def work() -> tuple[Any, Any]:
+        known = _list.known(pair, assumptions)
+        listed = rows(ranking, known, start, stop)
+        return listed, masked_contacts(listed[CUSTOMER], known.folder, pair.schema, ranking.places[start:stop])
+
+    return ("list rows", *of, start, stop), work
 
 
 def _table(pair: Pair, listed: Any, contacts: Any, *, money: bool) -> None:
@@ -496,5 +515,5 @@ def _start(pair: Pair, chosen: Filter, ranking: Ranking, end: Cut, told: Preview
     widgets.go(_CAMPAIGNS)
 
 
-run = data.run()
-page(run.pair, run.chosen)
+if __name__ == "__main__":
+    page(data.run().pair, data.run().chosen)

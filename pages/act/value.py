@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-import polars as pl
 import pyarrow
 import streamlit as st
 
 from churn import words
-from churn.act.profit import MaximumProfit, ProfitCurve, Size, doubt, expected_maximum_profit, profit_curve
-from churn.base.expected_value import Assumptions, break_even, customer_value, expected_value_sql
+from churn.act.profit import ProfitCurve, Size, doubt
+from churn.base.expected_value import Assumptions, break_even, customer_value
 from churn.base.groups import BAND, Filter
 from churn.base.snapshot import Gain
 from churn.charts import theme
 from churn.charts.bars import Bar, bar_list
 from churn.charts.gain import gain
 from churn.charts.profit import profit_chart, reach_chart
-from churn.data.quality import LEFT
-from churn.errors import ChurnError
-from churn.model.bundle import HOLDOUT
 from churn.model.gates import Check
 from churn.model.metrics import Metrics, stored
 from churn.understand.cohorts import dimensions, name_of
 from churn.words import escape_markdown as escape
+from pages.act import _offer
+from pages.act._offer import Terms
 from pages.shared import address, data, state, widgets
 from pages.shared.data import Pair
 
@@ -39,15 +35,6 @@ _KEYS = (_OFFER, _CALLS, _KEEPS, _STAYERS, _CONTACT, _MONTHS, _BY)
 _MOST_MONEY, _MOST_MONTHS, _MOST_CALLS = 1_000_000.0, 120.0, 10_000_000
 _LIST_OFFER, _LIST_CALLS, _CALL_LIST = "list_offer", "list_calls", "call list"  # what the call list calls them
 _RIGHT = st.column_config.TextColumn(alignment="right")
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """What is looked at: an offer's cost, how many calls can be made, and the assumptions."""
-
-    offer: float
-    calls: int | None
-    assumptions: Assumptions
 
 
 def page(pair: Pair, chosen: Filter) -> None:
@@ -67,8 +54,7 @@ def page(pair: Pair, chosen: Filter) -> None:
         return
     terms = _pick(pair, Assumptions.of(settings))
     address.write(_PAGE, _KEYS)
-    question = ("profit", chosen, terms)
-    curve = widgets.answer(pair, question, lambda: _curve(pair, chosen, terms), 700)
+    curve = widgets.answer(pair, *_offer.curve(pair, chosen, terms), 700)
     size = curve.chosen(terms.calls)
     with head:
         st.title(escape(_title(pair, curve, size, terms)), anchor=False)
@@ -85,17 +71,20 @@ def page(pair: Pair, chosen: Filter) -> None:
         widgets.way("Make this call list", lambda: _hand_over(size, terms), widgets.CALL_LIST)
 
 
-def _curve(pair: Pair, chosen: Filter, terms: _Terms) -> ProfitCurve:
-    pool = pair.snapshot.pool(chosen)
-    money = np.full(len(pool.risk), np.nan) if pool.money is None else pool.money
-    at = [] if terms.calls is None else [terms.calls]
-    return profit_curve(pool.risk, money, pair.schema, terms.offer, terms.assumptions, at)
+def prepare(pair: Pair) -> None:
+    """Ask what the first visitor asks."""
+    settings = data.desk().settings
+    if pair.snapshot.has_money and doubt(stored(pair.bundle.metrics, "holdout"), settings) is None:
+        terms = Terms(_offer.usual_offer(pair.schema), None, Assumptions.of(settings))
+        pair.answer(*_offer.curve(pair, Filter(), terms))
+        pair.answer(*_offer.gains(pair, Filter(), next(iter(_columns(pair).values())), terms))
+        pair.answer(*_offer.worth(pair, terms))
 
 
 # -- the answer ----------------------------------------------------------------
 
 
-def _title(pair: Pair, curve: ProfitCurve, size: Size, terms: _Terms) -> str:
+def _title(pair: Pair, curve: ProfitCurve, size: Size, terms: Terms) -> str:
     """`An offer of $20 is worth making to 4,314 of 7,043 customers and should bring $416k`."""
     offer = f"An offer of {_money(pair, terms.offer)}" if terms.offer else "A call"
     if not size.customers:
@@ -107,7 +96,7 @@ def _title(pair: Pair, curve: ProfitCurve, size: Size, terms: _Terms) -> str:
     return f"{offer} is worth making to {words.count(size.customers)} of {everybody} customers and should bring {brings}"
 
 
-def _next(pair: Pair, curve: ProfitCurve, size: Size, terms: _Terms) -> str:
+def _next(pair: Pair, curve: ProfitCurve, size: Size, terms: Terms) -> str:
     parts = []
     if size.customers:
         between = words.likely_between(_money(pair, size.low), _money(pair, size.high))
@@ -160,11 +149,11 @@ def _without_money(shown: Metrics | None) -> None:
 # -- what is asked ---------------------------------------------------------------
 
 
-def _pick(pair: Pair, usual: Assumptions) -> _Terms:
+def _pick(pair: Pair, usual: Assumptions) -> Terms:
     """Offer, calls and assumptions: of the settings unless somebody changed them in this session."""
     currency = pair.schema.currency
-    costs = [action.cost for action in pair.schema.actions if action.cost]
-    offer = address.number(_PAGE, _OFFER, min(costs, default=0.0), 0.0, _MOST_MONEY)
+    usual_offer = _offer.usual_offer(pair.schema)
+    offer = address.number(_PAGE, _OFFER, usual_offer, 0.0, _MOST_MONEY)
     calls = address.number(_PAGE, _CALLS, 0.0, 0.0, _MOST_CALLS)
     strength = usual.alpha + usual.beta  # a changed share is as sure as the assumed one
     keeps = address.number(_PAGE, _KEEPS, _whole(usual.acceptance), 1.0, 99.0)
@@ -178,7 +167,7 @@ def _pick(pair: Pair, usual: Assumptions) -> _Terms:
         value_months=address.number(_PAGE, _MONTHS, usual.value_months, 1.0, max(_MOST_MONTHS, usual.value_months)),
     )
     with st.container(horizontal=True, key="_pick", vertical_alignment="bottom"):
-        _box(f"Offer ({currency})", _OFFER, offer, min(costs, default=0.0), (0.0, _MOST_MONEY, 5.0), "What it costs once taken.")
+        _box(f"Offer ({currency})", _OFFER, offer, usual_offer, (0.0, _MOST_MONEY, 5.0), "What it costs once taken.")
         _box("Calls at most", _CALLS, calls, 0.0, (0.0, float(_MOST_CALLS), 50.0), "How many can be called; 0 for no limit.")
         _box("Offers that work (%)", _KEEPS, keeps, _whole(usual.acceptance), (1.0, 99.0, 5.0),
              "Assumption: of those about to leave, so many take the offer and stay.")  # fmt: skip
@@ -189,7 +178,7 @@ def _pick(pair: Pair, usual: Assumptions) -> _Terms:
         if pair.schema.money is not None and pair.schema.money.period != "once":
             _box("Months that count", _MONTHS, assumptions.value_months, usual.value_months, (1.0, _MOST_MONTHS, 1.0),
                  "Assumption: a customer who is kept brings so many months of money.")  # fmt: skip
-    return _Terms(offer, int(calls) or None, assumptions)
+    return Terms(offer, int(calls) or None, assumptions)
 
 
 def _exactly(key: str, usual: float) -> float:
@@ -225,7 +214,7 @@ def _reset() -> None:
 # -- the curves --------------------------------------------------------------------
 
 
-def _curves(pair: Pair, curve: ProfitCurve, size: Size, terms: _Terms) -> None:
+def _curves(pair: Pair, curve: ProfitCurve, size: Size, terms: Terms) -> None:
     left, right = st.columns([0.585, 0.415], gap="medium")
     with left:
         st.header("Profit by list size", anchor=False)
@@ -268,9 +257,9 @@ def _assumed(pair: Pair, assumptions: Assumptions, usual: Assumptions) -> None:
 # -- by group ------------------------------------------------------------------------
 
 
-def _by_group(pair: Pair, chosen: Filter, terms: _Terms) -> None:
+def _by_group(pair: Pair, chosen: Filter, terms: Terms) -> None:
     st.header("Where it pays", anchor=False)
-    names = {name_of(one.column, pair.schema): one.column for one in dimensions(pair.snapshot)} | {"Risk band": BAND}
+    names = _columns(pair)
     usual = next(iter(names))
     told = address.text(_PAGE, _BY)
     box = address.box(_BY)
@@ -282,8 +271,7 @@ def _by_group(pair: Pair, chosen: Filter, terms: _Terms) -> None:
 
     st.selectbox("By", list(names), key=box, width=260, on_change=picked)
     by = names[st.session_state[box]]
-    worth = expected_value_sql(pair.schema, terms.offer, terms.assumptions) or "NULL"
-    found = widgets.answer(pair, ("gains", chosen, by, terms), lambda: pair.snapshot.gains(worth, by, chosen), 300)
+    found = widgets.answer(pair, *_offer.gains(pair, chosen, by, terms), 300)
     least = pair.snapshot.small_group
     listed = sorted(found, key=lambda one: (one.customers < least, -one.money))
 
@@ -316,7 +304,12 @@ def _by_group(pair: Pair, chosen: Filter, terms: _Terms) -> None:
         st.caption(f"{words.capital(words.counted(small, 'group'))} of fewer than {words.count(least)} customers: too few to say")
 
 
-def _from(value: float, terms: _Terms) -> str | None:
+def _columns(pair: Pair) -> dict[str, str]:
+    """The columns to look at it by, by name; the first one unless another is picked."""
+    return {name_of(one.column, pair.schema): one.column for one in dimensions(pair.snapshot)} | {"Risk band": BAND}
+
+
+def _from(value: float, terms: Terms) -> str | None:
     """From which risk on an offer pays for a customer of that worth."""
     least = float(break_even(value, terms.offer, terms.assumptions))
     return None if np.isnan(least) else "never" if least > 1 else words.percent(least)
@@ -325,19 +318,9 @@ def _from(value: float, terms: _Terms) -> str | None:
 # -- what the ranking is worth ---------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Worth:
-    """What rankings of customers that no model had seen are worth, a customer: the model's, a perfect one, and none."""
-
-    customers: int
-    model: MaximumProfit
-    perfect: MaximumProfit
-    none: MaximumProfit
-
-
-def _ranking(pair: Pair, terms: _Terms) -> None:
+def _ranking(pair: Pair, terms: Terms) -> None:
     st.header("What the ranking is worth", anchor=False)
-    found = widgets.answer(pair, ("ranking worth", terms.offer, terms.assumptions), lambda: _worth(pair, terms), 220)
+    found = widgets.answer(pair, *_offer.worth(pair, terms), 220)
     if found is None:
         st.markdown("It cannot be said of this offer and this model: an offer must cost less than a customer is worth.")
         return
@@ -360,42 +343,14 @@ def _ranking(pair: Pair, terms: _Terms) -> None:
     )
 
 
-def _worth(pair: Pair, terms: _Terms) -> _Worth | None:
-    """EMPC on the customers kept apart in training; None where it cannot be computed."""
-    left, risk = pair.answer("kept apart", lambda: _kept_apart(pair))
-    totals = pair.totals(Filter())
-    known = totals.customers - totals.without_money
-    if left is None or risk is None or totals.revenue is None or not known:
-        return None
-    value = customer_value(totals.revenue / known, pair.schema, terms.assumptions)
-    if value is None or not float(value) > terms.offer or not 0 < left.sum() < len(left):
-        return None
-
-    def worth(score: Any) -> MaximumProfit:
-        return expected_maximum_profit(left, score, float(value), terms.offer, terms.assumptions)
-
-    return _Worth(len(left), worth(risk), worth(left.astype(np.float64)), worth(np.zeros(len(left))))
-
-
-def _kept_apart(pair: Pair) -> tuple[Any, Any]:
-    """Who left of the customers kept apart in training, and the model's risk of each; nothing where the bundle has none."""
-    if HOLDOUT not in pair.bundle.extra:
-        return None, None
-    rows = pl.read_parquet(io.BytesIO(pair.bundle.extra[HOLDOUT]))
-    try:
-        risk = pair.bundle.model.score(rows).risk
-    except ChurnError:  # what an estimator cannot score is no reason to show no page
-        return None, None
-    return rows[LEFT].to_numpy() == 1, np.asarray(risk, dtype=np.float64)
-
-
 # -- the way on ------------------------------------------------------------------------
 
 
-def _hand_over(size: Size, terms: _Terms) -> None:
+def _hand_over(size: Size, terms: Terms) -> None:
     """The call list begins with this offer and this size."""
     told = {**state.view(_CALL_LIST), _LIST_OFFER: (f"{terms.offer:g}",), _LIST_CALLS: (f"{size.customers}",)}
     state.look(told, _CALL_LIST)
 
 
-page(data.run().pair, data.run().chosen)
+if __name__ == "__main__":
+    page(data.run().pair, data.run().chosen)

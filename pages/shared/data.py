@@ -49,6 +49,7 @@ _MOST_ANSWERS = 256
 _log = logging.getLogger("churn.app")
 
 T = TypeVar("T")
+Question = tuple[Hashable, Callable[[], T]]  # under which key an answer is kept, and how it is worked out
 
 
 class Pair:
@@ -278,10 +279,14 @@ class Failure:
 
 
 class Desk:
-    """The pair on screen, who looks at it, and the thread that looks for the next one."""
+    """The pair on screen, who looks at it, and the thread that looks for the next one.
+
+    `prepare` is what a pair goes through before anybody sees it; the served app asks of it what every page opens with.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.prepare: Callable[[Pair], None] = Pair.prepare
         self.visitor = _visitor(settings)
         self.pair: Pair | None = None
         self.failure: Failure | None = None
@@ -347,7 +352,7 @@ class Desk:
         else:
             snapshot = Snapshot.open(folder, bundle.schema, self.settings, _out_of_fold(bundle))
         pair = Pair(pointer, bundle, snapshot, folder=folder, **_earlier(pointer, snapshot, registry, self.settings))
-        pair.prepare()
+        self.prepare(pair)
         self.pair = pair
         gc.unfreeze()
         gc.collect()

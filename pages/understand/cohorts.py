@@ -37,7 +37,7 @@ from churn.understand.riskiest import Riskiest, riskiest
 from churn.words import escape_markdown as escape
 from pages.shared import address, data, state, widgets
 from pages.shared.changes import since_the_last_scoring
-from pages.shared.data import Pair
+from pages.shared.data import Pair, Question
 
 # Keys in the address; no filter's key there has an underscore.
 _ROWS, _COLUMNS, _FIGURE, _GROUP = "by_row", "by_column", "by_figure", "by_group"
@@ -75,8 +75,7 @@ def page(pair: Pair, chosen: Filter) -> None:
     address.read("", _KEYS)
     columns, figure = _pick(pair, chosen)
     address.write("", _KEYS)
-    question = ("cohort table", chosen, columns)
-    table = widgets.answer(pair, question, lambda: cohort_table(pair.snapshot, chosen, columns), 900)
+    table = widgets.answer(pair, *_table(pair, chosen, columns), 900)
     with head:
         st.title(escape(_title(pair, table)), anchor=False)
         st.markdown(f":gray[{_next(pair, table)}]")
@@ -95,6 +94,30 @@ def page(pair: Pair, chosen: Filter) -> None:
     _stand_out(pair, chosen, group)
     if group is None or pair.before is None:  # else the panel of the group says it of the group
         since_the_last_scoring(pair, chosen, "These customers" if chosen else "All customers")
+
+
+def prepare(pair: Pair) -> None:
+    """Ask what the first visitor asks."""
+    everybody = Filter()
+    _, narrow = pair.answer(*_columns(pair))
+    told = pair.answer(*_telling(pair, everybody))
+    pair.answer(*_table(pair, everybody, _dimensions(told[0], _second(told, told[0], narrow))))
+    pair.answer(*_riskiest(pair, everybody))
+
+
+# -- what is asked of the pair ---------------------------------------------------
+
+
+def _telling(pair: Pair, chosen: Filter) -> Question[tuple[str, ...]]:
+    return ("telling", chosen), lambda: telling(pair.snapshot, chosen)
+
+
+def _table(pair: Pair, chosen: Filter, columns: tuple[str, ...]) -> Question[CohortTable]:
+    return ("cohort table", chosen, columns), lambda: cohort_table(pair.snapshot, chosen, columns)
+
+
+def _riskiest(pair: Pair, chosen: Filter) -> Question[Riskiest]:
+    return ("riskiest", chosen), lambda: riskiest(pair.snapshot, chosen)
 
 
 # -- the answer ----------------------------------------------------------------
@@ -157,11 +180,11 @@ def _pick(pair: Pair, chosen: Filter) -> tuple[tuple[str, ...], str]:
 
     A column that nobody picked is the one that tells most within the filter, so it need not stand in the address.
     """
-    names, narrow = pair.answer("cohort columns", lambda: _columns(pair))
+    names, narrow = pair.answer(*_columns(pair))
     columns = {name: column for column, name in names.items()}
-    view, told = state.view(), pair.answer(("telling", chosen), lambda: telling(pair.snapshot, chosen))
+    view, told = state.view(), pair.answer(*_telling(pair, chosen))
     row = columns.get(view.get(_ROWS, ("",))[0], told[0])
-    second = next((one for one in told if one != row and one in narrow), _NONE)
+    second = _second(told, row, narrow)
     picked = view.get(_COLUMNS, ("",))[0]
     column = _NONE if picked == _ONLY else columns.get(picked, second)
     column = column if column in narrow and column != row else second
@@ -178,16 +201,29 @@ def _pick(pair: Pair, chosen: Filter) -> tuple[tuple[str, ...], str]:
             swap = (key, other, name(boxes[key]), name)
             st.selectbox(label, options, format_func=name, key=address.box(key), width=190, on_change=_picked, args=swap)
         st.segmented_control("Show", figures, required=True, key=address.box(_FIGURE), on_change=_show, wrap=True)
-    return (row,) if column == _NONE else (row, column), boxes[_FIGURE]
+    return _dimensions(row, column), boxes[_FIGURE]
 
 
-def _columns(pair: Pair) -> tuple[dict[str, str], list[str]]:
+def _second(told: Sequence[str], row: str, narrow: Sequence[str]) -> str:
+    """The column that tells most beside that of the rows; `_NONE` where none does."""
+    return next((one for one in told if one != row and one in narrow), _NONE)
+
+
+def _dimensions(row: str, column: str) -> tuple[str, ...]:
+    return (row,) if column == _NONE else (row, column)
+
+
+def _columns(pair: Pair) -> Question[tuple[dict[str, str], list[str]]]:
     """Columns that can make rows, by name, and those of few enough groups to make columns too."""
-    found = dimensions(pair.snapshot)
-    every = _named(pair)
-    names = {column: every[column] for column in (*(one.column for one in found), BAND)}
-    few = [one.column for one in found if len(one.labels) <= MOST_COLUMNS]
-    return names, [*few, *([BAND] if len(pair.schema.bands) <= MOST_COLUMNS else []), _NONE]
+
+    def work() -> tuple[dict[str, str], list[str]]:
+        found = dimensions(pair.snapshot)
+        every = _named(pair)
+        names = {column: every[column] for column in (*(one.column for one in found), BAND)}
+        few = [one.column for one in found if len(one.labels) <= MOST_COLUMNS]
+        return names, [*few, *([BAND] if len(pair.schema.bands) <= MOST_COLUMNS else []), _NONE]
+
+    return "cohort columns", work
 
 
 def _named(pair: Pair) -> dict[str, str]:
@@ -245,7 +281,7 @@ def _close() -> None:
 
 def _look_into(pair: Pair, group: _Chosen) -> None:
     """Who is in the chosen group, and what changed there."""
-    found = pair.answer(("segment", group), lambda: pair.snapshot.segments(group.filter, group.columns))
+    found = pair.answer(("segment", group.columns, group.filter), lambda: pair.snapshot.segments(group.filter, group.columns))
     with st.container(border=True, key="_group"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="_group_head"):
             st.header(escape(group.name(pair)), anchor=False, width="content")
@@ -627,7 +663,7 @@ def _slug(name: str) -> str:
 def _stand_out(pair: Pair, chosen: Filter, group: _Chosen | None) -> None:
     """Groups of up to three conditions that nobody asked for."""
     st.header("Riskiest segments, found by themselves", anchor=False)
-    found = widgets.answer(pair, ("riskiest", chosen), lambda: riskiest(pair.snapshot, chosen), 300)
+    found = widgets.answer(pair, *_riskiest(pair, chosen), 300)
     if not found.segments:
         st.markdown("No group of up to three conditions stands out from these customers by more than chance.")
         st.caption(_how(found))
@@ -666,5 +702,5 @@ def _how(found: Riskiest) -> str:
     )
 
 
-run = data.run()
-page(run.pair, run.chosen)
+if __name__ == "__main__":
+    page(data.run().pair, data.run().chosen)

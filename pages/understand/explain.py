@@ -16,7 +16,7 @@ import streamlit as st
 
 from churn import words
 from churn.base.groups import BAND, NOT_KNOWN, OTHER, Filter
-from churn.base.points import Spot
+from churn.base.points import Dots, Spot
 from churn.charts import theme
 from churn.charts.bars import Bar, bar_list
 from churn.charts.beeswarm import Swarm, beeswarm
@@ -48,7 +48,7 @@ from churn.understand.explain import (
 )
 from churn.words import escape_markdown as escape
 from pages.shared import address, data, state, widgets
-from pages.shared.data import Pair
+from pages.shared.data import Pair, Question
 
 # Keys in the address; no filter's key there has an underscore.
 _UNIT, _ACROSS, _COLUMN, _LEFT, _RIGHT, _EVERY = "ex_by", "ex_across", "ex_column", "ex_from", "ex_to", "ex_every"
@@ -71,7 +71,7 @@ def page(pair: Pair, chosen: Filter) -> None:
     address.read(_VIEW, _KEYS)
     controls = st.container(horizontal=True, vertical_alignment="bottom", key="_explain_pick")
     unit = _pick_unit(pair, controls)
-    found = widgets.answer(pair, ("influences", chosen, unit), lambda: what_matters(pair.snapshot, chosen, unit), 900)
+    found = widgets.answer(pair, *_influences(pair, chosen, unit), 900)
     if found is None or found.small:
         with head:
             if found is None and not pair.totals(chosen).customers:
@@ -95,6 +95,49 @@ def page(pair: Pair, chosen: Filter) -> None:
         _together(pair)
     _every(pair, chosen)
     address.write(_VIEW, _KEYS)
+
+
+def prepare(pair: Pair) -> None:
+    """Ask what the first visitor asks."""
+    everybody = Filter()
+    if not pair.snapshot.has_points:
+        return
+    found = pair.answer(*_influences(pair, everybody, "column"))
+    if found is None or found.small:
+        return
+    first = found.rows[0].features[0]
+    pair.answer(*_dependence(pair, everybody, first))
+    pair.answer(*_some(pair, everybody, _with_partner(pair, first)))
+    ends = pair.answer(*_ends(pair, everybody))
+    left, right = (_narrowed(everybody, end) for end in ends)
+    if left is not None and right is not None:
+        pair.answer(*_gap(pair, left, right, (_choice_name(pair, ends[0]), _choice_name(pair, ends[1]))))
+
+
+# -- what is asked of the pair -----------------------------------------------------
+
+
+def _influences(pair: Pair, chosen: Filter, unit: Unit) -> Question[Influences | None]:
+    return ("influences", chosen, unit), lambda: what_matters(pair.snapshot, chosen, unit)
+
+
+def _dependence(pair: Pair, chosen: Filter, column: str) -> Question[tuple[Spot, ...]]:
+    return ("dependence", chosen, column), lambda: pair.snapshot.dependence(column, chosen)
+
+
+def _some(pair: Pair, chosen: Filter, columns: tuple[str, ...]) -> Question[Dots]:
+    """Some customers one by one."""
+    return ("dots", chosen, columns), lambda: pair.snapshot.dots(columns, chosen)
+
+
+def _with_partner(pair: Pair, column: str) -> tuple[str, ...]:
+    """A column and the one that does most together with it, where there is one."""
+    other = partner(pair.snapshot, column)
+    return (column, other) if other else (column,)
+
+
+def _gap(pair: Pair, left: Filter, right: Filter, labels: tuple[str, str]) -> Question[Gap | None]:
+    return ("gap", left, right, labels), lambda: gap(pair.snapshot, left, right, labels)
 
 
 # -- states ----------------------------------------------------------------------
@@ -345,7 +388,7 @@ def _column(pair: Pair, found: Influences) -> str:
     first = found.rows[0].features
     if len(first) == 1:
         return first[0]
-    single = pair.answer(("influences", Filter(), "column"), lambda: what_matters(pair.snapshot, Filter(), "column"))
+    single = pair.answer(*_influences(pair, Filter(), "column"))
     ranked = [row.id for row in single.rows] if single else list(first)
     return next((name for name in ranked if name in first), first[0])
 
@@ -360,7 +403,7 @@ def _labels(pair: Pair) -> dict[str, str]:
 
 def _choose(pair: Pair, features: Sequence[str], now: str | None) -> None:
     """A callback: look into a column; of several the one that matters most, or the next one where that is open already."""
-    single = pair.answer(("influences", Filter(), "column"), lambda: what_matters(pair.snapshot, Filter(), "column"))
+    single = pair.answer(*_influences(pair, Filter(), "column"))
     ranked = [row.id for row in single.rows if row.id in features] if single else list(features)
     at = ranked.index(now) + 1 if now in ranked else 0
     state.look({**state.view(_VIEW), _COLUMN: (_labels(pair)[ranked[at % len(ranked)]],)}, _VIEW)
@@ -370,7 +413,7 @@ def _one_column(pair: Pair, chosen: Filter, found: Influences) -> None:
     labels = _labels(pair)
     name = _column(pair, found)
     feature = pair.schema.feature(name)
-    spots = pair.answer(("dependence", chosen, name), lambda: pair.snapshot.dependence(name, chosen))
+    spots = pair.answer(*_dependence(pair, chosen, name))
     values = _values(pair, feature, spots)
     dots, legend = _dots(pair, chosen, feature, spots)
     ticks = _ticks(pair, feature, spots)
@@ -439,9 +482,9 @@ def _ticks(pair: Pair, feature: Feature, spots: Sequence[Spot]) -> list[tuple[fl
 
 def _dots(pair: Pair, chosen: Filter, feature: Feature, spots: Sequence[Spot]) -> tuple[list[Dot], str]:
     """Some customers one by one, in three shades of what does most together with the column, and what the shades are."""
-    other = partner(pair.snapshot, feature.name)
-    names = (feature.name, *([other] if other else []))
-    found = pair.answer(("dots", chosen, names), lambda: pair.snapshot.dots(names, chosen))
+    names = _with_partner(pair, feature.name)
+    other = names[1] if len(names) > 1 else None
+    found = pair.answer(*_some(pair, chosen, names))
     shades, legend = [1] * len(found.risk), ""
     if other:
         shades, told = _shades(pair, pair.schema.feature(other), found.values[1])
@@ -526,14 +569,14 @@ def _held_against(
 def _apart(pair: Pair, chosen: Filter) -> None:
     """What sets two groups apart: a waterfall from one's mean risk to the other's."""
     options = _options(pair)
-    usual = pair.answer(("ends", chosen), lambda: _ends(pair, chosen))
+    usual = pair.answer(*_ends(pair, chosen))
     left, right = (_told_choice(key, options, own) for key, own in ((_LEFT, usual[0]), (_RIGHT, usual[1])))
     filters = [_narrowed(chosen, one) for one in (left, right)]
     labels = (_choice_name(pair, left), _choice_name(pair, right))
     found: Gap | None = None
     if filters[0] is not None and filters[1] is not None:
         first, second = filters[0], filters[1]
-        found = pair.answer(("gap", first, second, labels), lambda: gap(pair.snapshot, first, second, labels))
+        found = pair.answer(*_gap(pair, first, second, labels))
     small = pair.snapshot.small_group
     drawable = found is not None and min(found.left.counted, found.right.counted) >= small
     if found is not None and drawable:
@@ -591,16 +634,20 @@ def _choice_name(pair: Pair, one: _Choice) -> str:
     return widgets.group_name(pair, (column,), (label,)) if column == BAND else f"{name_of(column, pair.schema)}: {label}"
 
 
-def _ends(pair: Pair, chosen: Filter) -> tuple[_Choice, _Choice]:
+def _ends(pair: Pair, chosen: Filter) -> Question[tuple[_Choice, _Choice]]:
     """The groups of lowest and highest risk of the first column that tells any apart."""
-    for one in dimensions(pair.snapshot):
-        if len(one.labels) > MOST_COLUMNS:
-            continue
-        large = [part for part in pair.snapshot.segments(chosen, (one.column,)) if not part.small]
-        if len(large) > 1:
-            low, high = (pick(large, key=lambda part: part.average_risk) for pick in (min, max))
-            return (one.column, low.labels[0]), (one.column, high.labels[0])
-    return None, None
+
+    def work() -> tuple[_Choice, _Choice]:
+        for one in dimensions(pair.snapshot):
+            if len(one.labels) > MOST_COLUMNS:
+                continue
+            large = [part for part in pair.snapshot.segments(chosen, (one.column,)) if not part.small]
+            if len(large) > 1:
+                low, high = (pick(large, key=lambda part: part.average_risk) for pick in (min, max))
+                return (one.column, low.labels[0]), (one.column, high.labels[0])
+        return None, None
+
+    return ("ends", chosen), work
 
 
 def _told_choice(key: str, options: Mapping[str, _Choice], usual: _Choice) -> _Choice:
@@ -628,11 +675,11 @@ def _every(pair: Pair, chosen: Filter) -> None:
     st.toggle("Show every customer", key=address.box(_EVERY), on_change=_toggle_every)
     if not st.session_state[address.box(_EVERY)]:
         return
-    single = pair.answer(("influences", chosen, "column"), lambda: what_matters(pair.snapshot, chosen, "column"))
+    single = pair.answer(*_influences(pair, chosen, "column"))
     features = tuple(row.id for row in single.rows[:_SWARMED] if row.size > 0) if single else ()
     if not features:
         return
-    found = pair.answer(("dots", chosen, features), lambda: pair.snapshot.dots(features, chosen))
+    found = pair.answer(*_some(pair, chosen, features))
     rows = []
     for name, values, points in zip(found.features, found.values, found.points, strict=True):
         feature = pair.schema.feature(name)
@@ -715,5 +762,5 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "column"
 
 
-run = data.run()
-page(run.pair, run.chosen)
+if __name__ == "__main__":
+    page(data.run().pair, data.run().chosen)

@@ -8,6 +8,7 @@ import streamlit as st
 
 from churn import words
 from churn.base.groups import BAND, Filter
+from churn.base.snapshot import Bar as HistogramBar
 from churn.base.snapshot import Segment, Totals
 from churn.base.value import Interval
 from churn.charts import theme
@@ -18,7 +19,7 @@ from churn.understand.cohorts import Cohorts, segments
 from churn.words import escape_markdown as escape
 from pages.shared import data, state, widgets
 from pages.shared.changes import since_the_last_scoring
-from pages.shared.data import Pair
+from pages.shared.data import Pair, Question
 
 _STEP = 0.05
 _CUSTOMERS = 8
@@ -39,7 +40,7 @@ def page(pair: Pair, chosen: Filter) -> None:
         st.markdown(f":gray[{few}]")
         _customers(pair, chosen)
         return
-    cohorts = pair.answer(("cohorts", chosen), lambda: segments(pair.snapshot, chosen, most=_GROUPS))
+    cohorts = pair.answer(*_cohorts(pair, chosen))
     st.title(escape(_title(pair, totals)), anchor=False)
     st.markdown(f":gray[{_next(pair, totals, cohorts)}]")
     if totals.left and pair.schema.snapshot is None:
@@ -56,6 +57,22 @@ def page(pair: Pair, chosen: Filter) -> None:
         _customers(pair, chosen)
     with right:
         since_the_last_scoring(pair, chosen, "These customers" if chosen else "All customers")
+
+
+def prepare(pair: Pair) -> None:
+    """Ask what the first visitor asks."""
+    everybody = Filter()
+    if pair.totals(everybody).customers >= pair.snapshot.small_group:
+        pair.answer(*_cohorts(pair, everybody))
+        pair.answer(*_bars(pair, everybody))
+
+
+def _cohorts(pair: Pair, chosen: Filter) -> Question[Cohorts]:
+    return ("cohorts", chosen), lambda: segments(pair.snapshot, chosen, most=_GROUPS)
+
+
+def _bars(pair: Pair, chosen: Filter) -> Question[tuple[HistogramBar, ...]]:
+    return ("histogram", chosen), lambda: pair.snapshot.histogram(chosen, _STEP)
 
 
 # -- the answer ----------------------------------------------------------------
@@ -224,7 +241,7 @@ def _name(pair: Pair, column: str) -> str:
 
 
 def _spread(pair: Pair, chosen: Filter, totals: Totals) -> None:
-    bars = pair.answer(("histogram", chosen), lambda: pair.snapshot.histogram(chosen, _STEP))
+    bars = pair.answer(*_bars(pair, chosen))
     st.header("How risk is spread", anchor=False)
     st.caption(f"Customers by risk, in steps of {words.points(_STEP, signed=False)}")
     bands = [band.customers for band in totals.by_band]
@@ -242,5 +259,5 @@ def _customers(pair: Pair, chosen: Filter) -> None:
     widgets.customer_table(pair, chosen, order=state.REVENUE, rows=_CUSTOMERS, key="_top")
 
 
-run = data.run()
-page(run.pair, run.chosen)
+if __name__ == "__main__":
+    page(data.run().pair, data.run().chosen)

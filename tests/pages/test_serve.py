@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 import serve as served
 from churn.errors import DataError
 from churn.settings import Settings
+from pages.shared import data
 
 from .page_bases import REPOSITORY
 
@@ -49,6 +50,33 @@ def test_not_ready_while_there_is_nothing_to_show_for_a_fault(tmp_path: Path, se
     status, state = ask(f"{serve(tmp_path).url}/ready")
     assert status == 503
     assert "damaged" in state["failure"]
+
+
+def test_what_pages_open_with_is_prepared(
+    workspace: Path, run_page: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every question that is asked beforehand is one that a page opens with, word for word."""
+    app = run_page(workspace)
+    pair = data.desk().pair
+    assert pair is not None
+    pair._answers.clear()
+    served._prepare(pair)
+    prepared = {key for key in pair._answers if isinstance(key, tuple)}
+    asked, answer = [], data.Pair.answer
+
+    def listening(self: data.Pair, key: Any, work: Callable[[], Any]) -> Any:
+        asked.append(key)
+        return answer(self, key, work)
+
+    monkeypatch.setattr(data.Pair, "answer", listening)
+    pages = ("understand/overview", "understand/cohorts", "understand/explain", "act/value", "act/call_list")
+    for page in pages:
+        app.switch_page(str(REPOSITORY / f"pages/{page}.py")).run()
+        assert not app.exception
+    assert prepared <= set(asked)
+    kinds = {key[0] for key in prepared}
+    assert [key for key in asked if isinstance(key, tuple) and key[0] in kinds and key not in prepared] == []
+    assert kinds >= {"cohort table", "riskiest", "influences", "profit", "gains", "list rows"}
 
 
 def test_run_hands_its_settings_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

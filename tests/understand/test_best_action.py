@@ -66,8 +66,12 @@ def _check(table: pl.DataFrame, schema: Schema, evidence: Evidence, money: pl.Se
     return found
 
 
+@pytest.mark.parametrize("few", [0, 500], ids=["compiled", "few"])
 @pytest.mark.parametrize("case", CASES)
-def test_the_same_answer_as_one_by_one(case: str, schema: Schema, reference: pl.DataFrame) -> None:
+def test_the_same_answer_as_one_by_one(
+    case: str, few: int, schema: Schema, reference: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("churn.understand.evidence._FEW", few)
     offers = _with(schema, features=_changed(schema, **CASES[case]), actions=ACTIONS, horizon="quarter")
     table = _awkward(reference.head(120), seed=len(case))
     money = table["Monthly"].set(pl.Series(np.arange(120) % 9 == 0), None)

@@ -1,0 +1,98 @@
+"""Value: what is asked of a pair about an offer.
+
+Kept by terms that are compared as values: a class of a page's own script would be another one in every run.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from churn.act.profit import MaximumProfit, ProfitCurve, expected_maximum_profit, profit_curve
+from churn.base.expected_value import Assumptions, customer_value, expected_value_sql
+from churn.base.groups import Filter
+from churn.base.snapshot import Gain
+from churn.data.quality import LEFT
+from churn.data.schema import Schema
+from churn.errors import ChurnError
+from churn.model.bundle import HOLDOUT
+from pages.shared.data import Pair, Question
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is looked at: an offer's cost, how many calls can be made, and the assumptions."""
+
+    offer: float
+    calls: int | None
+    assumptions: Assumptions
+
+
+def usual_offer(schema: Schema) -> float:
+    """The offer that pages begin with: the cheapest action of the catalogue; 0, a mere call, where none has a cost."""
+    return min((action.cost for action in schema.actions if action.cost), default=0.0)
+
+
+def curve(pair: Pair, chosen: Filter, terms: Terms) -> Question[ProfitCurve]:
+    """What lists of the customers of a filter bring by size."""
+
+    def work() -> ProfitCurve:
+        pool = pair.snapshot.pool(chosen)
+        money = np.full(len(pool.risk), np.nan) if pool.money is None else pool.money
+        at = [] if terms.calls is None else [terms.calls]
+        return profit_curve(pool.risk, money, pair.schema, terms.offer, terms.assumptions, at)
+
+    return ("profit", chosen, terms), work
+
+
+def gains(pair: Pair, chosen: Filter, by: str, terms: Terms) -> Question[tuple[Gain, ...]]:
+    """What offers bring in each group of a column."""
+    value = expected_value_sql(pair.schema, terms.offer, terms.assumptions) or "NULL"
+    return ("gains", chosen, by, terms), lambda: pair.snapshot.gains(value, by, chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What rankings of customers that no model had seen are worth, a customer: the model's, a perfect one, and none."""
+
+    customers: int
+    model: MaximumProfit
+    perfect: MaximumProfit
+    none: MaximumProfit
+
+
+def worth(pair: Pair, terms: Terms) -> Question[Worth | None]:
+    """EMPC on the customers kept apart in training; None where it cannot be computed."""
+
+    def work() -> Worth | None:
+        left, risk = pair.answer("kept apart", lambda: _kept_apart(pair))
+        totals = pair.totals(Filter())
+        known = totals.customers - totals.without_money
+        if left is None or risk is None or totals.revenue is None or not known:
+            return None
+        value = customer_value(totals.revenue / known, pair.schema, terms.assumptions)
+        if value is None or not float(value) > terms.offer or not 0 < left.sum() < len(left):
+            return None
+
+        def most(score: Any) -> MaximumProfit:
+            return expected_maximum_profit(left, score, float(value), terms.offer, terms.assumptions)
+
+        return Worth(len(left), most(risk), most(left.astype(np.float64)), most(np.zeros(len(left))))
+
+    return ("ranking worth", terms.offer, terms.assumptions), work
+
+
+def _kept_apart(pair: Pair) -> tuple[Any, Any]:
+    """Who left of the customers kept apart in training, and the model's risk of each; nothing where the bundle has none."""
+    if HOLDOUT not in pair.bundle.extra:
+        return None, None
+    rows = pl.read_parquet(io.BytesIO(pair.bundle.extra[HOLDOUT]))
+    try:
+        risk = pair.bundle.model.score(rows).risk
+    except ChurnError:  # what an estimator cannot score is no reason to show no page
+        return None, None
+    return rows[LEFT].to_numpy() == 1, np.asarray(risk, dtype=np.float64)
