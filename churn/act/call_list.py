@@ -18,7 +18,7 @@ The three are independent; the sum ± 1.2816 standard deviations holds 8 times i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from churn import words
 from churn.act.eligibility import NOBODY, SAME_PHONE, Candidates, LeftOut
-from churn.base.expected_value import Assumptions, customer_value, expected_value, offer_cost
+from churn.base.expected_value import Assumptions, best_first, customer_value, expected_value, offer_cost
 from churn.base.groups import BAND
 from churn.base.snapshot import CONTACTS, MOST_ROWS, RISK, Snapshot, rows_at
 from churn.base.value import LEVEL, Covariance, Interval
@@ -158,7 +158,7 @@ def rank(found: Candidates, schema: Schema, assumptions: Assumptions, offer: flo
     pool = found.pool
     value = None if pool.money is None else customer_value(pool.money, schema, assumptions)
     worth = None if value is None else expected_value(pool.risk, value, offer, assumptions)
-    order = np.argsort(-(pool.risk if worth is None else worth), kind="stable")
+    order = best_first(pool.risk if worth is None else worth)
     household = found.household[order]
     first = _firsts(household)
     behind = (pool.places[order[~first]], household[~first])
@@ -294,35 +294,47 @@ class Known:
     assumptions: Assumptions
 
 
-def rows(ranking: Ranking, known: Known, start: int, stop: int) -> pl.DataFrame:
+Telling = Callable[[NDArray[np.int64], Known], pl.DataFrame]
+
+
+def rows(ranking: Ranking, known: Known, start: int, stop: int, telling: Telling | None = None) -> pl.DataFrame:
     """The customers from `start` up to, not including, `stop` of a ranking, without contact data.
 
-    Columns: `rank`, `customer`, `__risk__` (0–1), `band` (its name), `value` (V) and `expected_value` (null without money),
-    `reason_1` … as on the screen, `action` (the label of the best supported one, null where none helps), `owner`, `same_phone`
-    (keys of those left out for the same phone, separated by commas).
+    Columns: `rank`; those of `told`; `value` (V) and `expected_value` (null without money); `same_phone` (keys of those left out
+    for the same phone, separated by commas). `telling`: what stands in for `told`, such as one that remembers.
     """
-    snapshot, schema = known.snapshot, known.snapshot.schema
     chosen = slice(start, min(stop, len(ranking.places)))
     places = ranking.places[chosen]
+    people = (telling or told)(places, known)
+    worth = (
+        pl.Series(name, [None] * len(places) if own is None else own[chosen], dtype=pl.Float64)
+        for name, own in ((VALUE, ranking.value), (WORTH, ranking.worth))
+    )
+    rank_of = pl.Series(RANK, np.arange(chosen.start, chosen.start + len(places)) + 1, dtype=pl.Int64)
+    return pl.DataFrame([rank_of, *people, *worth, _same_phone(ranking, chosen, known.snapshot)])
+
+
+def told(places: NDArray[np.int64], known: Known) -> pl.DataFrame:
+    """What a list says of customers, by their places in the base, whatever the offer.
+
+    Columns: `customer`, `__risk__` (0–1), `band` (its name), `reason_1` … as on the screen, `action` (the label of the best
+    supported one, null where none helps), `owner`.
+    """
+    snapshot, schema = known.snapshot, known.snapshot.schema
     table = snapshot.rows(places)
     names = pl.Series([band.name for band in schema.bands], dtype=pl.String)
     money = table[schema.money.column].cast(pl.Float64) if schema.money else None
     acting = best_actions(table, money, model=known.model, evidence=known.evidence, assumptions=known.assumptions)
-    columns = [
-        pl.Series(RANK, np.arange(chosen.start, chosen.start + len(places)) + 1, dtype=pl.Int64),
-        table[schema.key].alias(CUSTOMER),
-        table[RISK],
-        names.gather(table[BAND]).alias("band"),
-        *(
-            pl.Series(name, [None] * len(places) if own is None else own[chosen], dtype=pl.Float64)
-            for name, own in ((VALUE, ranking.value), (WORTH, ranking.worth))
-        ),
-        *_reasons(table, places, known),
-        pl.Series(ACTION, acting, dtype=pl.String),
-        _owners(table[schema.key], places, known.folder, schema),
-        _same_phone(ranking, chosen, snapshot),
-    ]
-    return pl.DataFrame(columns)
+    return pl.DataFrame(
+        [
+            table[schema.key].alias(CUSTOMER),
+            table[RISK],
+            names.gather(table[BAND]).alias("band"),
+            *_reasons(table, places, known),
+            pl.Series(ACTION, acting, dtype=pl.String),
+            _owners(table[schema.key], places, known.folder, schema),
+        ]
+    )
 
 
 def without_money(listed: pl.DataFrame) -> pl.DataFrame:

@@ -25,7 +25,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from churn.base.expected_value import Assumptions, customer_value, expected_value, offer_cost
+from churn.base.expected_value import Assumptions, best_first, customer_value, expected_value, offer_cost
 from churn.base.value import LEVEL
 from churn.data.schema import Schema
 from churn.errors import DataError
@@ -126,8 +126,9 @@ def profit_curve(
     known = ~np.isnan(value)
     p, v = risk[known], value[known]
     worth = expected_value(p, v, offer, assumptions)
-    order = np.argsort(-worth, kind="stable")
-    p, v, worth = p[order], v[order], worth[order]
+    if np.any(worth[1:] > worth[:-1]):
+        order = best_first(worth)
+        p, v, worth = p[order], v[order], worth[order]
     kept, spent = p * (v - offer), _certain(p, offer, assumptions)
     low, high = acceptance_band(assumptions)
     at_low, at_high = (_up_to(gamma * kept - spent) for gamma in (low, high))

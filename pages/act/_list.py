@@ -13,11 +13,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from churn.act import campaigns, eligibility
+from churn.act import call_list, campaigns, eligibility
 from churn.act.call_list import Known, Ranking, rank, shortened
 from churn.act.eligibility import Candidates, Standing
 from churn.act.profit import ProfitCurve, profit_curve
@@ -48,25 +50,28 @@ class _Shelf:
         self._answers: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()
 
-    def answer(self, question: Hashable, work: Callable[[], T]) -> T:
+    def get(self, question: Hashable) -> Any:
+        """The answer that is there; None where there is none."""
         with self._lock:
             if question in self._answers:
                 self._answers.move_to_end(question)
-                return cast(T, self._answers[question])
-        found = work()
+            return self._answers.get(question)
+
+    def keep(self, question: Hashable, found: T) -> T:
         with self._lock:
             self._answers[question] = found
             while len(self._answers) > self._most:
                 self._answers.popitem(last=False)
         return found
 
-    def knows(self, question: Hashable) -> bool:
-        with self._lock:
-            return question in self._answers
+    def answer(self, question: Hashable, work: Callable[[], T]) -> T:
+        found: T | None = self.get(question)
+        return self.keep(question, work()) if found is None else found
 
 
 _shelf = _Shelf(_KEPT)
 _able = _Shelf(2)  # 28 bytes for everybody of a filter: what another offer ranks anew
+_people = _Shelf(4_000)  # customers, and what a list says of each
 _looked: dict[Hashable, tuple[float, str, pl.DataFrame, pl.Series | None]] = {}
 
 
@@ -136,11 +141,40 @@ def _candidates(pair: Pair, found: Basis, chosen: Filter) -> Candidates:
 
 def ready(pair: Pair, found: Basis, chosen: Filter, assumptions: Assumptions, offer: float) -> bool:
     """Whether that ranking is there already."""
-    return _shelf.knows(_question(pair, found, chosen, assumptions, offer))
+    return _shelf.get(_question(pair, found, chosen, assumptions, offer)) is not None
 
 
 def _question(pair: Pair, found: Basis, chosen: Filter, assumptions: Assumptions, offer: float) -> Hashable:
     return ("ranking", pair.id, found.token, chosen, assumptions, offer)
+
+
+def told(pair: Pair, places: NDArray[np.int64], known: Known) -> pl.DataFrame:
+    """`call_list.told`, asked once of every customer: another offer lists mostly the same people."""
+    return _each(("told", pair.id, known.assumptions), places, lambda missing: call_list.told(missing, known))
+
+
+def masked(pair: Pair, places: NDArray[np.int64], known: Known) -> pl.DataFrame | None:
+    """Their masked contact data, likewise; None where nothing is known."""
+
+    def work(missing: NDArray[np.int64]) -> pl.DataFrame:
+        keys = known.snapshot.rows(missing)[pair.schema.key]
+        found = call_list.masked_contacts(keys, known.folder, pair.schema, missing)
+        return pl.DataFrame() if found is None else found
+
+    found = _each(("masked", pair.id), places, work)
+    return found if found.width else None
+
+
+def _each(
+    question: tuple[Hashable, ...], places: NDArray[np.int64], work: Callable[[NDArray[np.int64]], pl.DataFrame]
+) -> pl.DataFrame:
+    """A table of customers, one row each, of which only those not asked for before are worked out."""
+    there: dict[int, pl.DataFrame | None] = {place: _people.get((*question, place)) for place in places.tolist()}
+    missing = [place for place, row in there.items() if row is None]
+    if missing:
+        fresh = work(np.array(missing, dtype=np.int64))
+        there |= {place: _people.keep((*question, place), fresh.slice(row, 1)) for row, place in enumerate(missing)}
+    return pl.concat(row for row in there.values() if row is not None)
 
 
 def known(pair: Pair, assumptions: Assumptions) -> Known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import pyarrow
@@ -29,7 +30,6 @@ from churn.act.call_list import (
     contact_data,
     cut,
     groups_of,
-    masked_contacts,
     preview,
     rows,
     without_money,
@@ -338,8 +338,8 @@ def _rows(
 
     def work() -> tuple[Any, Any]:
         known = _list.known(pair, assumptions)
-        listed = rows(ranking, known, start, stop)
-        return listed, masked_contacts(listed[CUSTOMER], known.folder, pair.schema, ranking.places[start:stop])
+        listed = rows(ranking, known, start, stop, partial(_list.told, pair))
+        return listed, _list.masked(pair, ranking.places[start:stop], known)
 
     return ("list rows", *of, start, stop), work
 

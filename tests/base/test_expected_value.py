@@ -12,6 +12,7 @@ from hypothesis import strategies as some
 
 from churn.base.expected_value import (
     Assumptions,
+    best_first,
     break_even,
     customer_value,
     expected_value,
@@ -80,6 +81,16 @@ def test_value_of_arrays_and_of_tables_without_money(make_schema: MakeSchema) ->
     none = make_schema(money=None)
     assert customer_value(10.0, none, HALF) is None
     assert expected_value_sql(none, 10.0, HALF) is None
+
+
+@given(
+    some.lists(
+        some.sampled_from([0.0, -0.0, 1.0, np.nextafter(1.0, 2), 1e-50, -1e-50, -3.5, 3e38, np.nan]) | some.floats(-1e9, 1e9)
+    )
+)
+def test_the_best_first_and_equals_in_their_order(worth: list[float]) -> None:
+    values = np.array(worth, dtype=np.float64)
+    assert best_first(values).tolist() == np.argsort(-values, kind="stable").tolist()
 
 
 def test_sql_says_the_same(make_schema: MakeSchema) -> None:
