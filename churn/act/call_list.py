@@ -178,15 +178,13 @@ def rank(found: Candidates, schema: Schema, assumptions: Assumptions, offer: flo
 
 def _firsts(household: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """Who is the first of a household; everybody without one is."""
-    alone: NDArray[np.bool_] = household == NOBODY
-    if alone.all():
-        return alone
-    place = np.arange(len(household))
-    seen = np.full(int(household[~alone].max()) + 1, len(household), dtype=np.int64)
-    inside = place[~alone][::-1]
-    seen[household[inside]] = inside  # written from behind, so that the first of each stays
-    first: NDArray[np.bool_] = alone.copy()
-    first[inside] = seen[household[inside]] == inside
+    first: NDArray[np.bool_] = household == NOBODY
+    inside = np.flatnonzero(~first)
+    if len(inside):
+        own = household[inside]
+        seen = np.empty(int(own.max()) + 1, dtype=np.int64)
+        seen[own[::-1]] = inside[::-1]  # written from behind, so that the first of each stays
+        first[inside] = seen[own] == inside
     return first
 
 

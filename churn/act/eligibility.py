@@ -98,6 +98,7 @@ class Standing:
 class Candidates:
     """Those of a filter who may be called, and how many may not, by reason in the fixed order.
 
+    `household`: uint32 [n], equal for those of them who share a phone, `NOBODY` for everybody else.
     Whoever shares a phone is still in it: which of them is best is known once they are ranked.
     """
 
@@ -255,9 +256,19 @@ def candidates(standing: Standing, pool: Pool, *, needs_worth: bool) -> Candidat
         # the lowest bit that is set is the first reason
         left_out.append(LeftOut(reason, int(np.count_nonzero((flags & -flags.astype(np.int32)) == bit))))
     fine = flags == 0
-    household = standing.people.household[pool.places[fine]]
+    household = _shared(standing.people.household[pool.places[fine]])
     money = None if pool.money is None else pool.money[fine]
     return Candidates(Pool(pool.places[fine], pool.risk[fine], money), household, tuple(left_out), len(pool.places))
+
+
+def _shared(household: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Households of at least two, numbered anew from 0; whoever is alone in one is in none."""
+    known = np.flatnonzero(household != NOBODY)
+    own = household[known]
+    several = np.bincount(own)[own] > 1 if len(own) else np.zeros(0, dtype=np.bool_)
+    found = np.full(len(household), NOBODY)
+    found[known[several]] = np.unique(own[several], return_inverse=True)[1]
+    return found
 
 
 # -- the suppression table -----------------------------------------------------------------------------------------------------

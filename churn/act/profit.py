@@ -124,29 +124,27 @@ def profit_curve(
     if value is None:
         raise DataError("what an offer is worth cannot be said of customers without money; name a money column in the schema")
     known = ~np.isnan(value)
-    p, v = risk[known], value[known]
+    p, v = (risk, value) if known.all() else (risk[known], value[known])
     worth = expected_value(p, v, offer, assumptions)
     if np.any(worth[1:] > worth[:-1]):
         order = best_first(worth)
         p, v, worth = p[order], v[order], worth[order]
-    kept, spent = p * (v - offer), _certain(p, offer, assumptions)
+    kept, spent, leavers = (_up_to(part) for part in (p * (v - offer), _certain(p, offer, assumptions), p))
     low, high = acceptance_band(assumptions)
-    at_low, at_high = (_up_to(gamma * kept - spent) for gamma in (low, high))
-    sums = [
-        *(_up_to(worth), np.minimum(at_low, at_high), np.maximum(at_low, at_high)),
-        *(_up_to(offer_cost(p, offer, assumptions)), _up_to(p)),
-    ]
+    least_best, most_best = (int((gamma * kept - spent).argmax()) for gamma in (low, high))
     n, best = len(p), int(np.count_nonzero(worth > 0))
-    most_best = int(at_high.argmax())
     reach = min(n, round(most_best * _BEYOND))  # half of the points lie where the list can end, half cover everybody
     even = np.concatenate([np.linspace(0, reach, POINTS // 2 + 1), np.linspace(reach, n, POINTS // 2 + 1)]).round()
-    wanted = np.unique(np.concatenate([even.astype(np.int64), np.clip(np.asarray(at, dtype=np.int64), 0, n), [best]]))
-    last = np.concatenate([[0.0], worth])
-    sizes = tuple(Size(int(k), *(float(part[k]) for part in (*sums, last))) for k in wanted)
+    k = np.unique(np.concatenate([even.astype(np.int64), np.clip(np.asarray(at, dtype=np.int64), 0, n), [best]]))
+    money, at_low, at_high = (gamma * kept[k] - spent[k] for gamma in (assumptions.acceptance, low, high))
+    cost = k * offer_cost(leavers[k] / np.maximum(k, 1), offer, assumptions)  # a straight line in p: that of the mean is the mean
+    last = np.where(k > 0, worth[k - 1], 0.0) if n else np.zeros(1)
+    parts = (money, np.minimum(at_low, at_high), np.maximum(at_low, at_high), cost, leavers[k], last)
+    sizes = tuple(Size(int(size), *map(float, rest)) for size, *rest in zip(k, *parts, strict=True))
     return ProfitCurve(
         sizes=sizes,
         best=next(size for size in sizes if size.customers == best),
-        least_best=int(at_low.argmax()),
+        least_best=least_best,
         most_best=most_best,
         customers=n,
         leavers=float(risk.sum()),
@@ -286,7 +284,9 @@ def _certain(p: Floats, offer: float, assumptions: Assumptions) -> Floats:
 
 def _up_to(part: Floats) -> Floats:
     """Sums of the first k, for k from 0 to all."""
-    return np.concatenate([[0.0], np.cumsum(part)])
+    sums = np.zeros(len(part) + 1)
+    np.cumsum(part, out=sums[1:])
+    return sums
 
 
 def _hull(left: NDArray[np.bool_], risk: Floats, value: float, offer: float) -> tuple[Floats, Floats, float]:

@@ -8,7 +8,8 @@ For a customer who leaves with probability p and is worth V, an offer that costs
 2013, IEEE TKDE 25:961, with s = 1 and γ ~ Beta(α, β)). V's periods, γ, s and f cannot be read from a table of customers: they
 are `Assumptions`, set in one place, and whoever shows a figure that rests on them says so.
 
-EV rises with p by γ(V − d) + s·d, so an offer is worth making from the break-even risk p* = (s·d + f) / [γ(V − d) + s·d] on.
+That is EV = p·[γ(V − d) + s·d] − (s·d + f): it rises with p by γ(V − d) + s·d, so an offer is worth making from the break-even
+risk p* = (s·d + f) / [γ(V − d) + s·d] on.
 """
 
 from __future__ import annotations
@@ -142,9 +143,12 @@ def expected_value(risk: Floats | float, value: Floats | float, offer: float, as
     >>> round(float(expected_value(0.5, 600.0, 60.0, Assumptions(3, 7, 0.5, 12, 1))), 2)  # .5 × (.3 × 540 − 1) − .5 × (30 + 1)
     65.0
     """
-    p, v = np.asarray(risk, dtype=np.float64), np.asarray(value, dtype=np.float64)
     a = assumptions
-    return np.asarray(p * (a.acceptance * (v - offer) - a.contact_cost) - (1 - p) * (a.stayers_taking * offer + a.contact_cost))
+    gained = np.asarray(value, dtype=np.float64) * a.acceptance  # as the last formula above: of a million, every step is memory
+    gained += (a.stayers_taking - a.acceptance) * offer
+    worth = np.asarray(gained * np.asarray(risk, dtype=np.float64))
+    worth -= a.stayers_taking * offer + a.contact_cost
+    return worth
 
 
 def break_even(value: Floats | float, offer: float, assumptions: Assumptions) -> Floats:
