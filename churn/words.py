@@ -168,6 +168,34 @@ TEMPLATES = {
         "kept uncalled, where {expected} would be expected. The difference is in doubt."
     ),
     "campaign small": "All outcomes together are fewer than the {needed} that the effect assumed needs; only a larger one shows.",
+    "ranked by expected value": "What a call is worth",
+    "ranked by risk": "Risk",
+    "ranked by uplift": "Whom calling changes",
+    "uplift scoring": "Working out whom calling changes",
+    "uplift nothing learnt": (
+        "No finished campaign has taught whom calling changes. It needs a part kept uncalled at random and enough known "
+        "outcomes; then: churn campaign uplift CAMPAIGN"
+    ),
+    "uplift other columns": (
+        "Customers are described by other columns now than in {name}, where whom calling changes was learnt; "
+        "there is no {columns}"
+    ),
+    "uplift better": (
+        "Ranking by whom calling changes is better than ranking by risk in {name}: "
+        "the first half keeps about {ours} customers, and {theirs} by risk"
+    ),
+    "uplift no better": (
+        "Ranking by whom calling changes is no better than ranking by risk in {name}: "
+        "the first half keeps about {ours} customers, and {theirs} by risk"
+    ),
+    "uplift open": (
+        "No difference can be told in {name} between ranking by whom calling changes and ranking by risk: "
+        "the first half keeps about {ours} customers, and {theirs} by risk; chance alone may set orders so far apart"
+    ),
+    "uplift open alike": (
+        "No difference can be told in {name} between ranking by whom calling changes and ranking by risk: "
+        "the first half keeps about {ours} customers either way"
+    ),
     "campaign acceptance": "Offers worked for {share} of those about to leave, {likely}; {assumed} was assumed.",
     "history list": "List: {called} to call, {held} kept uncalled",
     "history file": "File taken in: {changed} of {rows} rows changed something",
@@ -206,9 +234,11 @@ TEMPLATES = {
     "left out no phone": "No phone number that can be dialled",
     "left out no worth": "What they pay is not known",
     "left out same phone": "Same phone as somebody placed better",
+    "left out unlike": "Unlike anybody in the campaign it is learnt from",
     "stopped capacity": "Stopped at capacity; {next}.",
     "stopped budget": "Stopped at the budget; {next}.",
     "stopped worth": "Stopped where a call is no longer worth making; {next}.",
+    "stopped uplift": "Stopped where calling is not expected to lower the risk any more.",
     "stopped everybody": "Everybody who may be called is on the list.",
     "stopped nobody": "Nobody may be called.",
     "next worth": "the next would be worth {worth}",
@@ -225,6 +255,12 @@ TEMPLATES = {
     "alt histogram": "Histogram: customers by risk in steps of {step}; {bands}; most are in {most}.",
     "alt histogram empty": "Histogram: customers by risk; nobody to show.",
     "profit here": "{money} with {customers}",
+    "alt uplift": (
+        "Lines: customers kept by calling the first of the campaign; at {share} of it {ours} by whom calling changes, "
+        "{theirs} by risk."
+    ),
+    "uplift mark": "{kept} by whom calling changes",
+    "uplift mark risk": "{kept} by risk",
     "alt profit": "Line: expected profit by list size; {money} with the best {size} customers; at most {most}, with {best}.",
     "reach here": "{found} of the leavers in {share} of the customers",
     "alt reach": "Line: leavers reached by customers on the list; {found} of the leavers in {share} of the customers.",

@@ -1,8 +1,10 @@
 """A call list: who of those that may be called is worth an offer, ranked, cut where the means end, and what that should bring.
 
 Customers are ranked by the expected value of one offer (`churn.base.expected_value`), ties by key; without money in the schema,
-by risk. The list stops at the capacity, at the budget, or where an offer is no longer worth making, and says which, and what the
-next customer would have been worth. The same base, filter, terms and database always give the same list.
+by risk. Or, once a finished campaign has taught it, by how much calling lowers their risk (`churn.act.uplift_base`), ties by
+expected value and then by key; whoever is not worth an offer, or is not kept by a call, comes after all who are. The list stops
+at the capacity, at the budget, or where a call is no longer worth making, and says which, and what the next customer would have
+been worth. The same base, filter, terms and database always give the same list.
 
 What a list should bring has three sources of doubt, and its intervals hold them all: who leaves and who takes the offer
 (chance), how well the model is calibrated (the bootstrap of `churn.base.value`), and γ, the share of leavers that an offer keeps,
@@ -29,10 +31,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from churn import words
-from churn.act.eligibility import NOBODY, SAME_PHONE, Candidates, LeftOut
+from churn.act.eligibility import NOBODY, SAME_PHONE, UNLIKE, Candidates, LeftOut
+from churn.act.uplift_base import Uplift
 from churn.base.expected_value import Assumptions, best_first, customer_value, expected_value, offer_cost
 from churn.base.groups import BAND
-from churn.base.snapshot import CONTACTS, MOST_ROWS, RISK, Snapshot, rows_at
+from churn.base.snapshot import CONTACTS, MOST_ROWS, RISK, Pool, Snapshot, rows_at
 from churn.base.value import LEVEL, Covariance, Interval
 from churn.data.contacts import masked, normalise_phones
 from churn.data.disk import disk
@@ -45,8 +48,11 @@ from churn.understand.evidence import Evidence
 from churn.understand.reasons import in_words
 
 Floats = NDArray[np.float64]
-Stopped = Literal["capacity", "budget", "worth", "everybody", "nobody"]
+Stopped = Literal["capacity", "budget", "worth", "uplift", "everybody", "nobody"]
+RankedBy = Literal["expected value", "uplift"]
 
+EXPECTED_VALUE: Final[RankedBy] = "expected value"
+UPLIFT: Final[RankedBy] = "uplift"
 MOST: Final = 100_000  # customers of one list
 REASONS: Final = 3
 # Columns of the rows of a list.
@@ -62,12 +68,15 @@ SAME: Final = "same_phone"
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What a list is built for. `offer`: cost of the offer once taken; `capacity`: calls that can be made; `budget`: expected
-    cost at most; both in the schema's currency, None for no limit. `holdout`: share kept uncalled at random, 0–0.5."""
+    cost at most; both in the schema's currency, None for no limit. `holdout`: share kept uncalled at random, 0–0.5. `ranked_by`:
+    what comes first; `learnt`: which models that is from, `Uplift.version`, empty for a ranking that is not learnt."""
 
     offer: float = 0.0
     capacity: int | None = None
     budget: float | None = None
     holdout: float = 0.1
+    ranked_by: RankedBy = EXPECTED_VALUE
+    learnt: str = ""
 
     def __post_init__(self) -> None:
         checks = (
@@ -76,16 +85,24 @@ class Terms:
             ("budget", self.budget, self.budget is None or self.budget >= 0, "at least 0"),
             ("holdout", self.holdout, 0 <= self.holdout <= 0.5, "from 0 to 0.5"),
         )
+        if (self.ranked_by == UPLIFT) != bool(self.learnt):
+            raise DataError(f"a call list ranked by {self.ranked_by} {'needs' if not self.learnt else 'has no'} learnt models")
         for name, value, fine, limits in checks:
             if not fine or (value is not None and not math.isfinite(value)):
                 raise DataError(f"{name} of a call list must be {limits}, not {value!r}")
+
+    def ranking(self, schema: Schema) -> str:
+        """By what the list is ranked, in words: `What a call is worth`."""
+        return words.say(f"ranked by {self.ranked_by if self.learnt or schema.money else 'risk'}")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Ranking:
     """Those who may be called, best first; each phone once.
 
-    `places` int64, `risk`, `value` (V) and `worth` (EV) float64 [n]; the last two are None without money. `household` uint32 [n].
+    `places` int64, `risk`, `value` (V) and `worth` (EV) float64 [n]; the last two are None without money. `lowers`: by how much
+    calling lowers the risk [n], where that is what they are ranked by, else None; it was judged as an order, and of one customer
+    alone it says too little to be shown. `household` uint32 [n].
     `behind`: places, and their households, of those left out for the same phone, best first. `left_out`: by reason in the fixed
     order; `asked`: everybody of the filter, which is `left_out` and n together.
     """
@@ -98,6 +115,16 @@ class Ranking:
     behind: tuple[NDArray[np.int64], NDArray[np.uint32]]
     left_out: tuple[LeftOut, ...]
     asked: int
+    lowers: Floats | None = None
+
+    @property
+    def worthwhile(self) -> int:
+        """How many of them are worth a call: the first so many."""
+        fine = np.ones(len(self.places), dtype=np.bool_)
+        for figure in (self.worth, self.lowers):
+            if figure is not None:
+                fine &= figure > 0
+        return int(np.count_nonzero(fine))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,29 +177,40 @@ class Preview:
 # -- ranking -----------------------------------------------------------------------------------------------------------------
 
 
-def rank(found: Candidates, schema: Schema, assumptions: Assumptions, offer: float) -> Ranking:
-    """Rank those who may be called by expected value, ties by key, and keep the best of each phone.
+def rank(found: Candidates, schema: Schema, assumptions: Assumptions, offer: float, uplift: Uplift | None = None) -> Ranking:
+    """Rank those who may be called by expected value, or by `uplift` where given, and keep the best of each phone.
 
     A base lies in the order of its revenue at risk, then risk, then key: whoever is worth the same stands in the order of keys.
+    Whoever is unlike the customers of the campaign that `uplift` is learnt from is left out.
     """
-    pool = found.pool
+    pool, household, left_out = found.pool, found.household, found.left_out
+    lowers = None
+    if uplift is not None:
+        lowers = uplift.lowers[pool.places]
+        alike = ~np.isnan(lowers)
+        left_out = (*left_out, LeftOut(UNLIKE, int(np.count_nonzero(~alike))))
+        money = None if pool.money is None else pool.money[alike]
+        pool, household, lowers = Pool(pool.places[alike], pool.risk[alike], money), household[alike], lowers[alike]
     value = None if pool.money is None else customer_value(pool.money, schema, assumptions)
     worth = None if value is None else expected_value(pool.risk, value, offer, assumptions)
     order = best_first(pool.risk if worth is None else worth)
-    household = found.household[order]
-    first = _firsts(household)
-    behind = (pool.places[order[~first]], household[~first])
+    if lowers is not None:
+        fine = (lowers > 0) & (worth is None or worth > 0)
+        order = order[best_first(lowers[order])]
+        order = order[np.argsort(~fine[order], kind="stable")]
+    first = _firsts(household[order])
+    behind = (pool.places[order[~first]], household[order[~first]])
     order = order[first]
-    again = LeftOut(SAME_PHONE, len(behind[0]))
     return Ranking(
         places=pool.places[order],
         risk=pool.risk[order],
         value=None if value is None else value[order],
         worth=None if worth is None else worth[order],
-        household=household[first],
+        household=household[order],
         behind=behind,
-        left_out=(*found.left_out, again),
+        left_out=(*left_out, LeftOut(SAME_PHONE, len(behind[0]))),
         asked=found.asked,
+        lowers=None if lowers is None else lowers[order],
     )
 
 
@@ -189,9 +227,8 @@ def _firsts(household: NDArray[np.uint32]) -> NDArray[np.bool_]:
 
 
 def cut(ranking: Ranking, terms: Terms, assumptions: Assumptions) -> Cut:
-    """Where a list under these terms ends: at capacity, budget, or where an offer is no longer worth making."""
-    there = len(ranking.places)
-    worthy = there if ranking.worth is None else int(np.count_nonzero(ranking.worth > 0))
+    """Where a list under these terms ends: at capacity, budget, or where a call is no longer worth making."""
+    there, worthy = len(ranking.places), ranking.worthwhile
     limit = min(worthy, terms.capacity or there, MOST)
     if terms.budget is None:
         affordable = there
@@ -210,6 +247,8 @@ def cut(ranking: Ranking, terms: Terms, assumptions: Assumptions) -> Cut:
     if customers >= there:
         return Cut(customers, stopped, None, None)
     worth = None if ranking.worth is None else float(ranking.worth[customers])
+    if stopped == "worth" and (worth is None or worth > 0):
+        stopped = "uplift"  # an offer would pay if a call kept anybody of the rest
     return Cut(customers, stopped, worth, float(ranking.risk[customers]))
 
 
@@ -453,4 +492,5 @@ def shortened(ranking: Ranking, most: int = MOST) -> Ranking:
         value=None if ranking.value is None else ranking.value[keep].copy(),
         worth=None if ranking.worth is None else ranking.worth[keep].copy(),
         household=ranking.household[keep].copy(),
+        lowers=None if ranking.lowers is None else ranking.lowers[keep].copy(),
     )

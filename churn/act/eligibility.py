@@ -14,18 +14,18 @@ from __future__ import annotations
 import json
 import re
 import uuid
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from churn import words
+from churn.act._kept import kept
 from churn.base.snapshot import CONTACTS, ROWS, Pool, Snapshot
 from churn.data import s3, values
 from churn.data.contacts import households
@@ -46,6 +46,7 @@ GONE: Final = "gone"
 NO_PHONE: Final = "no phone"
 NO_WORTH: Final = "no worth"
 SAME_PHONE: Final = "same phone"
+UNLIKE: Final = "unlike"  # those of the campaign that a ranking is learnt from; counted where there is such a ranking
 REASONS: Final = (
     *(DO_NOT_CONTACT, SUPPRESSED, NO_CONSENT, RECENT, IN_CAMPAIGN),
     *(IN_HOLDOUT, GONE, NO_PHONE, NO_WORTH, SAME_PHONE),
@@ -54,7 +55,6 @@ _BIT: Final = {reason: np.uint16(1 << place) for place, reason in enumerate(REAS
 _SHARED: Final = (DO_NOT_CONTACT, SUPPRESSED, RECENT, IN_CAMPAIGN, IN_HOLDOUT)  # of a phone, not only of a customer
 NOBODY: Final = np.uint32(2**32 - 1)  # the household of whoever has no phone
 _FORMAT = 1  # of the file in the cache
-_KEPT = 4  # files of earlier scorings that stay there
 
 Flags = NDArray[np.uint16]
 Places = NDArray[np.int64]
@@ -62,7 +62,7 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """How many customers are left out for a reason, one of `REASONS`; each is counted once."""
+    """How many customers are left out for a reason, one of `REASONS` or `UNLIKE`; each is counted once."""
 
     reason: str
     customers: int
@@ -124,28 +124,16 @@ def people(folder: Path, snapshot: Snapshot, settings: Settings) -> People:
     if not named:
         nothing = np.zeros(snapshot.customers, dtype=np.uint16)
         return People(nothing, np.full(snapshot.customers, NOBODY, dtype=np.uint32), phones=False)
-    cache = settings.path("cache") / "people"
     files = json.dumps({name: snapshot.facts["files"].get(name, {}) for name in (ROWS, CONTACTS)}, sort_keys=True)
     digest = uuid.uuid5(uuid.NAMESPACE_OID, f"{files} {schema.contacts.model_dump_json()}").hex[:16]
-    path = cache / f"{snapshot.facts['run']}-{digest}-{_FORMAT}.npz"
-    with disk(path, "read"):
-        try:
-            with np.load(path, allow_pickle=False) as found:
-                return People(found["flags"], found["household"], phones=bool(schema.contacts.phone))
-        except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            pass  # not there yet, or torn: it is a copy, so it is made anew
-    made = _read(folder, snapshot, named)
-    with disk(path, "written"):
-        cache.mkdir(parents=True, exist_ok=True)
-        half = cache / f".{uuid.uuid4().hex}.npz"
-        try:
-            np.savez(half, flags=made.flags, household=made.household)
-            half.replace(path)
-        finally:
-            half.unlink(missing_ok=True)
-        for old in sorted(cache.glob("[!.]*.npz"), key=lambda file: file.stat().st_mtime, reverse=True)[_KEPT:]:
-            old.unlink(missing_ok=True)
-    return made
+    path = settings.path("cache") / "people" / f"{snapshot.facts['run']}-{digest}-{_FORMAT}.npz"
+
+    def work() -> dict[str, NDArray[Any]]:
+        made = _read(folder, snapshot, named)
+        return {"flags": made.flags, "household": made.household}
+
+    found = kept(path, work)
+    return People(found["flags"], found["household"], phones=bool(schema.contacts.phone))
 
 
 def _read(folder: Path, snapshot: Snapshot, named: Sequence[str]) -> People:

@@ -257,6 +257,7 @@ def info(origin: Origin, schema: Schema, *, id: str, who: str, at: datetime, row
         ("Capacity", words.NOTHING if terms.capacity is None else words.count(terms.capacity)),
         ("Budget", words.NOTHING if terms.budget is None else words.money(terms.budget, currency)),
         ("Kept uncalled", words.percent(terms.holdout)),
+        ("Ranked by", f"{terms.ranking(schema)} ({terms.learnt})" if terms.learnt else terms.ranking(schema)),
         *((f"{one.name} (assumption)", f"{one.value}. {one.sentence}") for one in origin.assumptions.in_words(schema)),
         ("Contact data", "as it is" if unmasked else "masked"),
         ("Exported by", who),

@@ -118,6 +118,15 @@ def measure(records: Records, id: str, outcomes: pl.DataFrame, *, today: date | 
     )
 
 
+def known_members(records: Records, id: str, outcomes: pl.DataFrame, *, today: date | None = None) -> pl.DataFrame:
+    """The members of a campaign by rank with `left`: 1, 0, or null while that is open or where they had left before it began.
+
+    What counts, and what is raised, is as in `measure`.
+    """
+    day = today or datetime.now(UTC).date()
+    return _known(find(records, id), members(records, id), outcomes.filter(pl.col("known_at") <= day))
+
+
 def treated(records: Records) -> pl.DataFrame:
     """Whose leaving may have been changed by a call: `customer`, `campaign`, and the days `start` to `end` of its horizon.
 

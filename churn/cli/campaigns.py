@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from churn import words
-from churn.act import campaigns, results, worklist
+from churn.act import campaigns, results, uplift, worklist
 from churn.act.campaigns import TO_CALL, Campaign
 from churn.act.effect import Effect
 from churn.act.results import Result
@@ -51,6 +51,7 @@ def create(
     holdout: lists.Holdout = 0.1,
     where: lists.Where = None,
     segment: lists.Named = None,
+    rank_by: lists.Rank = lists.BY_WORTH,
     as_json: Json = False,
 ) -> None:
     """Build a call list from the base as it is scored now, and make a draft campaign of it (as `churn list build --campaign`)."""
@@ -62,6 +63,7 @@ def create(
         holdout=holdout,
         where=where,
         segment=segment,
+        rank_by=rank_by,
         name=name,
         save=None,
         limit=0,
@@ -194,6 +196,34 @@ def results_(context: typer.Context, campaign: Id, as_json: Json = False) -> Non
         out.print(escape(offered[1]))
 
 
+@app.command(name="uplift")
+def uplift_(context: typer.Context, campaign: Id, as_json: Json = False) -> None:
+    """Whether a finished campaign taught whom calling changes: learn it, compare it with ranking by risk, and keep both."""
+    from churn.learn import uplift as learning  # LightGBM takes a second to load
+
+    settings = settings_of(context)
+    with closing(Records(settings)) as records:
+        learnt = learning.learn(records, registry_of(settings), campaign, known_outcomes(settings), seed=settings.seed)
+    kept = learning.keep(learnt, open_store(settings), simulated=settings.simulated)
+    if as_json:
+        print_json(asdict(kept))
+        return
+    if settings.simulated:
+        out.print("Simulated data", style="yellow")
+    out.print(escape(f"{uplift.in_words(kept)}."))
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Ranked by", "Qini", "likely", "Kept by the first half", "likely"):
+        table.add_column(heading, overflow="fold")
+    for one in kept.rankings:
+        table.add_row(*map(escape, _ranked(kept, one)))
+    out.print(table)
+    known = words.counted(kept.customers, "customer")
+    out.print(
+        f"{known} with a known outcome, {words.count(kept.held)} of them kept uncalled; nobody is ranked by a model that "
+        "saw them. Qini is the area above a random order, in points; ranges hold 19 times in 20."
+    )
+
+
 def known_outcomes(settings: Settings) -> pl.DataFrame:
     """What became of customers, as `results.measure` takes it."""
     found = outcomes.read(open_store(settings))
@@ -218,6 +248,20 @@ def _row(label: str, found: Effect) -> tuple[str, ...]:
         words.average(found.held.share),
         words.points(found.difference, unit=False),
         words.interval(low, high),
+    )
+
+
+def _ranked(kept: uplift.Comparison, one: uplift.Ranking) -> tuple[str, ...]:
+    """A ranking as a row: its Qini coefficient, and how many customers calling the first half of the campaign keeps."""
+    half = uplift.SHARES.index(0.5)
+    area = (words.points(end, unit=False) for end in (one.interval.low, one.interval.high))
+    saved = (words.count(round(end * kept.customers)) for end in (one.gain_intervals[half].low, one.gain_intervals[half].high))
+    return (
+        one.name.capitalize(),
+        words.points(one.qini, unit=False),
+        words.interval(*area),
+        words.count(round(one.gains[half] * kept.customers)),
+        words.interval(*saved),
     )
 
 

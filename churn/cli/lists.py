@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from churn import words
-from churn.act import campaigns, eligibility, export, segments
+from churn.act import campaigns, eligibility, export, segments, uplift, uplift_base
 from churn.act.call_list import (
     ACTION,
     CUSTOMER,
@@ -22,6 +22,7 @@ from churn.act.call_list import (
     RANK,
     REASONS,
     SAME,
+    UPLIFT,
     VALUE,
     WORTH,
     Cut,
@@ -36,17 +37,20 @@ from churn.act.call_list import (
     rank,
     reasons_of,
     rows,
+    without_money,
 )
 from churn.act.holdout import CALL
 from churn.act.profit import doubt
+from churn.act.uplift_base import Uplift
 from churn.base.expected_value import Assumptions
 from churn.base.groups import BAND, Filter
 from churn.base.records import Records
 from churn.base.snapshot import RISK, Snapshot
-from churn.cli.common import first_steps, out, print_json, progress, registry_of, settings_of
+from churn.cli.common import Report, first_steps, out, print_json, progress, registry_of, settings_of
 from churn.data.spreadsheet import DELIMITERS
-from churn.errors import DataError, NoChampion, SettingsError
+from churn.errors import CampaignRefused, DataError, NoChampion, SettingsError
 from churn.model.bundle import Bundle
+from churn.model.gates import Check
 from churn.model.metrics import stored
 from churn.model.store import open_store
 from churn.principal import Principal, person
@@ -57,6 +61,7 @@ from churn.understand.cohorts import dimensions
 from churn.understand.evidence import Evidence
 
 app = typer.Typer(no_args_is_help=True)
+BY_WORTH, BY_UPLIFT = "expected-value", "uplift"  # what --rank takes
 _EVERYBODY = 500  # calls, where nobody says how many
 
 Where = Annotated[
@@ -67,6 +72,14 @@ Named = Annotated[str | None, typer.Option("--segment", help="A named filter of 
 Calls = Annotated[int, typer.Option("--capacity", min=1, help="How many can be on the list, at most.")]
 Budget = Annotated[float | None, typer.Option(min=0, help="What calls and offers may be expected to cost together, at most.")]
 Offer = Annotated[float, typer.Option(min=0, help="What the offer costs for one customer who takes it.")]
+Rank = Annotated[
+    str,
+    typer.Option(
+        "--rank",
+        metavar="expected-value|uplift",
+        help="Who comes first: whom a call is worth most, or whose risk it lowers most, as `churn campaign uplift` learnt.",
+    ),
+]
 Holdout = Annotated[float, typer.Option(min=0, max=0.5, help="Share kept uncalled at random, to learn whether calling helps.")]
 
 
@@ -84,6 +97,7 @@ class _Work:
     ranking: Ranking
     end: Cut
     told: Preview
+    doubt: Check | None  # why no money is told
     who: Principal
 
     @property
@@ -120,6 +134,7 @@ def build(
     holdout: Holdout = 0.1,
     where: Where = None,
     segment: Named = None,
+    rank_by: Rank = BY_WORTH,
     name: Annotated[str | None, typer.Option("--campaign", help="Make a draft campaign of this name of the list.")] = None,
     save: Annotated[str | None, typer.Option("--save-segment", help="Name these filters, for everybody.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="How many customers to print, the best first.")] = 10,
@@ -130,7 +145,7 @@ def build(
     The same base, filter and terms give the same list.
     """
     terms = Terms(offer=offer, capacity=capacity, budget=budget, holdout=holdout)
-    with _working(context, terms, where, segment) as work:
+    with _working(context, terms, where, segment, rank_by) as work:
         listed = rows(work.ranking, work.known, 0, min(limit, work.end.customers))
         named = segments.save(work.records, save, work.chosen, work.who.name) if save else None
         if named is not None:
@@ -157,6 +172,7 @@ def export_(
     holdout: Holdout = 0.1,
     where: Where = None,
     segment: Named = None,
+    rank_by: Rank = BY_WORTH,
     campaign: Annotated[
         str | None, typer.Option("--campaign", help="Export those to be called in this campaign, instead of a new list.")
     ] = None,
@@ -168,9 +184,11 @@ def export_(
     """Write a call list to a file. What left the desk is recorded first: who, when, from what, and the sum of the file."""
     kind = _kind(to, delimiter)
     terms = Terms(offer=offer, capacity=capacity, budget=budget, holdout=holdout)
-    with _working(context, terms, where, segment) as work:
+    with _working(context, terms, where, segment, rank_by) as work:
         listed = rows(work.ranking, work.known, 0, work.end.customers) if campaign is None else _members(work, campaign)
         origin = work.origin if campaign is None else _of_campaign(work, campaign)
+        if work.doubt is not None and origin.model == work.snapshot.model:
+            listed = without_money(listed)
         contacts = contact_data(listed[CUSTOMER], work.known.folder, work.bundle.schema)
         made = export.export(
             work.records,
@@ -197,7 +215,11 @@ def export_(
 
 
 @contextmanager
-def _working(context: typer.Context, terms: Terms, where: Sequence[str] | None, segment: str | None) -> Iterator[_Work]:
+def _working(
+    context: typer.Context, terms: Terms, where: Sequence[str] | None, segment: str | None, rank_by: str
+) -> Iterator[_Work]:
+    if rank_by not in (BY_WORTH, BY_UPLIFT):
+        raise SettingsError(f"--rank must be {BY_WORTH} or {BY_UPLIFT}, not {rank_by!r}")
     settings = settings_of(context)
     registry = registry_of(settings)
     pointer = registry.pointer()
@@ -222,9 +244,16 @@ def _working(context: typer.Context, terms: Terms, where: Sequence[str] | None, 
                 suppressed=suppressed,
             )
             able = eligibility.candidates(standing, snapshot.pool(chosen), needs_worth=snapshot.has_money)
+            changes = _uplift(snapshot, folder, settings, report) if rank_by == BY_UPLIFT else None
+            if changes is not None:
+                terms = replace(terms, ranked_by=UPLIFT, learnt=changes.version)
             report("Ranking", 0, 0)
-            ranking = rank(able, schema, assumptions, terms.offer)
+            ranking = rank(able, schema, assumptions, terms.offer, changes)
             end = cut(ranking, terms, assumptions)
+            told = preview(ranking, end.customers, terms, assumptions, snapshot.covariance)
+            failed = doubt(stored(bundle.metrics, "holdout"), settings) if snapshot.has_money else None
+            if failed is not None:
+                end, told = replace(end, next_worth=None), replace(told, money=None, money_interval=None)
             typical, evidence = Typical.of(bundle.reference, schema), Evidence(bundle.reference, schema)
             yield _Work(
                 settings=settings,
@@ -236,10 +265,20 @@ def _working(context: typer.Context, terms: Terms, where: Sequence[str] | None, 
                 assumptions=assumptions,
                 ranking=ranking,
                 end=end,
-                told=preview(ranking, end.customers, terms, assumptions, snapshot.covariance),
+                told=told,
+                doubt=failed,
                 who=person(settings),
             )
     records.close()
+
+
+def _uplift(snapshot: Snapshot, folder: Path, settings: Settings, report: Report) -> Uplift:
+    """What was learnt last of whom calling changes. Raises CampaignRefused where nothing was, or not of such customers."""
+    store = open_store(settings)
+    learnt = uplift.latest(store)
+    if learnt is None:
+        raise CampaignRefused(words.say("uplift nothing learnt"))
+    return uplift_base.of_base(learnt, store, snapshot, folder, settings, report)
 
 
 def _gone(settings: Settings, snapshot: Snapshot) -> pl.Series:
@@ -298,7 +337,7 @@ def _members(work: _Work, campaign: str) -> pl.DataFrame:
 
 def _of_campaign(work: _Work, campaign: str) -> export.Origin:
     found = campaigns.find(work.records, campaign)
-    plan = {name: found.plan.get(name) for name in ("capacity", "budget")}
+    plan = {name: found.plan[name] for name in ("capacity", "budget", "ranked_by", "learnt") if name in found.plan}
     terms = Terms(offer=found.offer, holdout=found.holdout_share, **plan)
     return replace(
         work.origin,
@@ -329,14 +368,13 @@ def _print(work: _Work, listed: pl.DataFrame) -> None:
     if work.settings.simulated or work.snapshot.simulated:
         out.print("Simulated data", style="yellow")
     out.print(f"{words.counted(told.customers, 'customer')} on the list: {told.called:,} to call, {told.held:,} kept uncalled.")
-    failed = doubt(stored(work.bundle.metrics, "holdout"), work.settings) if work.snapshot.has_money else None
-    if failed is not None:
-        out.print(escape(f"No money is told: {words.lower_first(failed.words)}"), style="yellow")
+    if work.doubt is not None:
+        out.print(escape(f"No money is told: {words.lower_first(work.doubt.words)}"), style="yellow")
     elif told.money is not None and told.money_interval is not None and told.customers:
         low, high = (words.money(one, currency, cents=False) for one in (told.money_interval.low, told.money_interval.high))
         saved, cost = words.money(told.money, currency, cents=False), words.money(told.cost, currency, cents=False)
         out.print(escape(f"Calling them should save {saved} after {cost} of cost, {words.likely_between(low, high)}."))
-    out.print(escape((work.end if failed is None else replace(work.end, next_worth=None)).in_words(schema)))
+    out.print(escape(work.end.in_words(schema)))
     some = [one for one in work.ranking.left_out if one.customers]
     out.print(f"Left out: {sum(one.customers for one in some):,} of {work.ranking.asked:,}.")
     for one in some:
@@ -347,7 +385,7 @@ def _print(work: _Work, listed: pl.DataFrame) -> None:
     for heading in ("Customer", "Risk", "Worth", "Most associated with it", "What could help most"):
         table.add_column(heading, overflow="fold")
     for row in listed.iter_rows(named=True):
-        worth = words.NOTHING if row[WORTH] is None or failed is not None else words.money(row[WORTH], currency)
+        worth = words.NOTHING if row[WORTH] is None or work.doubt is not None else words.money(row[WORTH], currency)
         table.add_row(*map(escape, (row[CUSTOMER], words.percent(row[RISK]), worth, row["reason_1"] or "", row["action"] or "")))
     out.print(table)
 
@@ -358,11 +396,14 @@ def _document(work: _Work, listed: pl.DataFrame, made: campaigns.Campaign | None
         "scoring": work.snapshot.id,
         "simulated": work.settings.simulated or work.snapshot.simulated,
         "customers": work.end.customers,
+        "ranked_by": work.terms.ranked_by,
+        "learnt": work.terms.learnt or None,
         "stopped": work.end.stopped,
         "next_worth": work.end.next_worth,
+        "no_money": None if work.doubt is None else work.doubt.words,
         "left_out": {one.reason: one.customers for one in work.ranking.left_out},
         "asked": work.ranking.asked,
         "preview": asdict(work.told),
         "campaign": None if made is None else made.id,
-        "list": listed.rename({RISK: "risk"}).to_dicts(),
+        "list": (listed if work.doubt is None else without_money(listed)).rename({RISK: "risk"}).to_dicts(),
     }

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from churn.act.call_list import (
     CUSTOMER,
+    UPLIFT,
     Known,
     Ranking,
     Terms,
@@ -28,7 +29,8 @@ from churn.act.call_list import (
     rows,
     shortened,
 )
-from churn.act.eligibility import NOBODY
+from churn.act.eligibility import NOBODY, UNLIKE
+from churn.act.uplift_base import Uplift
 from churn.base.expected_value import Assumptions, expected_value
 from churn.base.groups import Filter
 from churn.errors import DataError
@@ -182,6 +184,69 @@ def test_what_is_let_go_of_changes_no_list() -> None:
 def test_impossible_terms(given: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=f"{next(iter(given))} of a call list must be"):
         Terms(**given)
+
+
+# -- by whom calling changes -----------------------------------------------------------
+
+
+def _lowers(*figures: float) -> Uplift:
+    return Uplift("uplift/summer-save/1", "Summer save", np.array(figures))
+
+
+def _by_uplift(place: Path, **columns: Any) -> tuple[Base, Ranking]:
+    """Six customers in the order of a base, by revenue at risk: what calling does to them is not in that order."""
+    risk, fee = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4], [100.0, 90.0, 80.0, 70.0, 60.0, 50.0]
+    base = open_base(place, schema_of(**columns), risk, fee, everybody(6))
+    lowers = _lowers(0.01, 0.05, -0.02, 0.05, float("nan"), 0.2)
+    return base, rank(base.able(), base.snapshot.schema, ASSUMED, 20.0, lowers)
+
+
+def test_by_how_much_calling_lowers_the_risk_and_ties_by_worth(tmp_path: Path) -> None:
+    base, ranking = _by_uplift(tmp_path)
+    assert _keys(ranking, base) == ["K5", "K1", "K3", "K0", "K2"]
+    assert ranking.lowers is not None
+    assert ranking.lowers.tolist() == [0.2, 0.05, 0.05, 0.01, -0.02]
+    assert ranking.worthwhile == 4
+    assert {one.reason: one.customers for one in ranking.left_out if one.customers} == {UNLIKE: 1}
+    assert len(ranking.places) + sum(one.customers for one in ranking.left_out) == ranking.asked == 6
+    told = rows(ranking, _known(base), 0, 2)
+    assert told["customer"].to_list() == ["K5", "K1"]
+    assert told["expected_value"].to_list() == pytest.approx(
+        expected_value(np.array([0.4, 0.8]), np.array([600.0, 1080.0]), 20.0, ASSUMED)
+    )
+
+
+def test_it_stops_where_a_call_keeps_nobody_and_where_an_offer_does_not_pay(tmp_path: Path) -> None:
+    base, ranking = _by_uplift(tmp_path)
+    schema = base.snapshot.schema
+    end = cut(ranking, Terms(offer=20.0), ASSUMED)
+    assert (end.customers, end.stopped) == (4, "uplift")
+    assert end.in_words(schema) == "Stopped where calling is not expected to lower the risk any more."
+    early = cut(ranking, Terms(offer=20.0, capacity=2), ASSUMED)
+    third = float(expected_value(0.6, 840.0, 20.0, ASSUMED))
+    assert early.in_words(schema) == f"Stopped at capacity; the next would be worth ${third:.2f}."
+    assert cut(shortened(ranking, 2), Terms(offer=20.0, capacity=2), ASSUMED) == early
+    dear = rank(base.able(), schema, ASSUMED, 250.0, _lowers(0.01, 0.05, -0.02, 0.05, float("nan"), 0.2))
+    assert _keys(dear, base)[-2:] == ["K5", "K2"]  # an offer to them costs more than it brings, however much it changes
+    lost = cut(dear, Terms(offer=250.0), ASSUMED)
+    assert (lost.customers, lost.stopped) == (3, "worth")
+    assert "the next would lose $" in lost.in_words(schema)
+
+
+def test_without_money_it_stops_where_a_call_keeps_nobody(tmp_path: Path) -> None:
+    base, ranking = _by_uplift(tmp_path, money=None)
+    assert _keys(ranking, base) == ["K5", "K1", "K3", "K0", "K2"]
+    assert cut(ranking, Terms(), ASSUMED).stopped == "uplift"
+
+
+def test_a_ranking_that_is_learnt_says_from_what() -> None:
+    with pytest.raises(DataError, match="ranked by uplift needs learnt models"):
+        Terms(ranked_by=UPLIFT)
+    with pytest.raises(DataError, match="ranked by expected value has no learnt models"):
+        Terms(learnt="uplift/summer-save/1")
+    learnt = Terms(ranked_by=UPLIFT, learnt="uplift/summer-save/1")
+    assert learnt.ranking(schema_of()) == learnt.ranking(schema_of(money=None)) == "Whom calling changes"
+    assert (Terms().ranking(schema_of()), Terms().ranking(schema_of(money=None))) == ("What a call is worth", "Risk")
 
 
 # -- what it should bring ------------------------------------------------------------

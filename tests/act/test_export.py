@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import openpyxl
 import polars as pl
 import pytest
 
-from churn.act.call_list import Terms
+from churn.act.call_list import UPLIFT, Terms
 from churn.act.export import ENDINGS, File, Origin, export, filter_in_words, recorded, write
 from churn.base.expected_value import Assumptions
 from churn.base.groups import BAND, Filter
@@ -102,6 +103,15 @@ def test_a_workbook_for_people(records: Records) -> None:
     assert "Note" not in first
 
 
+def test_a_list_ranked_by_whom_calling_changes_says_so_and_from_which_models(records: Records) -> None:
+    origin = replace(ORIGIN, terms=Terms(offer=20.0, ranked_by=UPLIFT, learnt="uplift/summer-save/1"))
+    file = _export(records, origin=origin)
+    told = dict(openpyxl.load_workbook(io.BytesIO(file.content)).worksheets[1].iter_rows(min_row=2, values_only=True))
+    assert told["Ranked by"] == "Whom calling changes (uplift/summer-save/1)"
+    assert json.loads(file.manifest.plan)["ranked_by"] == "uplift"
+    assert json.loads(file.manifest.plan)["learnt"] == "uplift/summer-save/1"
+
+
 def test_the_sheet_beside_it_says_what_the_list_rests_on(records: Records) -> None:
     file = _export(records)
     book = openpyxl.load_workbook(io.BytesIO(file.content))
@@ -111,6 +121,7 @@ def test_the_sheet_beside_it_says_what_the_list_rests_on(records: Records) -> No
     assert told["Filter"] == "Risk band: High; Plan: A"
     assert (told["Model"], told["Scoring"], told["Scored as of"]) == ("v3", "s7", "1 Nov 2026")
     assert (told["Offer"], told["Capacity"], told["Budget"], told["Kept uncalled"]) == ("$20", "100", "$500", "10%")
+    assert told["Ranked by"] == "What a call is worth"
     assert told["Offers that work (assumption)"].startswith("30%. Of those about to leave")
     assert (told["Contact data"], told["Exported by"], told["Export"]) == ("masked", "ann", file.manifest.id)
 
@@ -158,7 +169,8 @@ def test_what_is_recorded(kind: Any, records: Records) -> None:
     assert found.sha256 == hashlib.sha256(file.content).hexdigest()
     assert (found.who, found.kind, found.rows, found.model, found.scoring, found.unmasked) == ("ann", kind, 2, "v3", "s7", True)
     assert json.loads(found.filter) == {"plan": ["A"], BAND: ["High"]}
-    assert json.loads(found.plan) == {"offer": 20.0, "capacity": 100, "budget": 500.0, "holdout": 0.1}
+    plan = {"offer": 20.0, "capacity": 100, "budget": 500.0, "holdout": 0.1}
+    assert json.loads(found.plan) == plan | {"ranked_by": "expected value", "learnt": ""}
     assert json.loads(found.assumptions)["alpha"] == 6.0
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
 
-from .conftest import QUICK, Desk
+from .conftest import QUICK, Desk, customers
 
 DAYS = 30  # the horizon of the tests' schema
 START = (datetime.now(UTC) - timedelta(days=DAYS + 5)).date()
@@ -86,3 +87,60 @@ def test_training_can_leave_out_whom_a_campaign_was_calling(campaign: Desk) -> N
     campaign.done("campaign", "start", "summer-save")
     found = campaign.done("train", "t.csv", "--schema", "s.yaml", *QUICK, "--treated", "leave-out", "--json").json
     assert "150 rows are left out, for a campaign was calling their customers at that time." in found["notes"]
+
+
+def test_whom_calling_changes_is_told_only_of_a_finished_campaign_with_enough_outcomes(trained: Desk) -> None:
+    desk = trained
+    table = customers(1300, seed=2)
+    table.write_csv(desk.home / "wide.csv")
+    desk.done("score", "wide.csv", "--publish")
+    desk.done("campaign", "create", "Wide", "--capacity", "600", "--holdout", "0.5")
+    desk.done("campaign", "start", "wide", "--on", START.isoformat())
+    assert "'Wide' is running; whom calling changes is learnt from a finished one" in desk.run("campaign", "uplift", "wide").line
+    desk.done("campaign", "finish", "wide")
+    assert re.search(r"'Wide' needs \d+ more outcomes before", desk.run("campaign", "uplift", "wide").line)
+    desk.done("campaign", "sheet", "wide", "w.csv")
+    called = set(pl.read_csv(desk.home / "w.csv")["Customer"])
+    left = [
+        "Yes" if place % 10 < (1 if key in called and of == "Yes" else 6) else "No"
+        for place, (key, of) in enumerate(zip(table["customer_id"], table["online"], strict=True))
+    ]
+    days = [START + timedelta(days=3) if gone == "Yes" else START + timedelta(days=DAYS + 1) for gone in left]
+    known = pl.DataFrame({"customer_id": table["customer_id"], "left": left, "known_at": days})
+    known.write_csv(desk.home / "known.csv")
+    desk.done("outcomes", "import", "known.csv")
+    told = desk.done("campaign", "uplift", "wide").out
+    assert told.startswith("Ranking by whom calling changes is better than ranking by risk in Wide: the first half keeps about ")
+    for ranked_by in ("Risk", "Two models", "Transformed outcome"):
+        assert f"\n{ranked_by} " in told
+    found = desk.done("campaign", "uplift", "wide", "--json").json
+    assert found["verdict"] == "better"
+    assert found["customers"] == 600
+    stored = [name for name in desk.sums() if "/uplift/wide/" in f"/{name}"]
+    assert sum(name.endswith("/tables.npz") for name in stored) == 6  # three of each run
+    assert sum(name.endswith("comparison.json") for name in stored) == 1
+    called_again = ("list", "build", "--rank", "uplift", "--capacity", "50", "--limit", "50", "--json")
+    desk.settings(f"{(desk.home / 'config.yaml').read_text()}\ncontact_days: 0\n")
+    first, again = (desk.done(*called_again).json for _ in "ab")
+    assert first == again
+    assert (first["ranked_by"], first["learnt"]) == ("uplift", found["models"])
+    online = dict(table.select("customer_id", "online").iter_rows())
+    assert [online[one["customer"]] for one in first["list"]].count("Yes") > 45  # those whom a call kept
+    by_worth = desk.done(*called_again[:2], *called_again[4:]).json
+    assert (by_worth["ranked_by"], by_worth["learnt"]) == ("expected value", None)
+    desk.done("list", "export", "--to", "l.xlsx", "--rank", "uplift", "--capacity", "20")
+    desk.done("campaign", "create", "Again", "--rank", "uplift", "--capacity", "50")
+
+
+def test_a_campaign_too_small_to_learn_from_says_how_many_are_missing(campaign: Desk) -> None:
+    desk = campaign
+    desk.done("campaign", "start", "summer-save", "--on", START.isoformat())
+    desk.done("campaign", "finish", "summer-save")
+    keys = pl.read_csv(desk.home / "t.csv")["customer_id"]
+    known = START + timedelta(days=DAYS + 1)
+    pl.DataFrame({"customer_id": keys, "left": "No", "known_at": known}).write_csv(desk.home / "known.csv")
+    desk.done("outcomes", "import", "known.csv")
+    line = desk.run("campaign", "uplift", "summer-save").line
+    assert (
+        "needs 200 customers called, with a known outcome; campaign 'Summer save' has 150, so 50 more; all its outcomes" in line
+    )

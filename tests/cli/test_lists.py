@@ -107,12 +107,27 @@ def test_who_may_take_contact_data_out(desk: Desk) -> None:
     assert "•••" in (desk.home / "masked.csv").read_text(encoding="utf-8-sig")
 
 
+def test_no_money_leaves_the_desk_where_the_percentages_are_not_sure_enough(desk: Desk) -> None:
+    desk.settings("gate_ece: 0\n")
+    found = desk.done("list", "build", "--capacity", "5", "--json").json
+    assert found["no_money"].startswith("Holdout calibration error")
+    assert (found["next_worth"], found["preview"]["money"], found["preview"]["money_interval"]) == (None, None, None)
+    assert {(one["value"], one["expected_value"]) for one in found["list"]} == {(None, None)}
+    desk.done("list", "export", "--to", "list.csv", "--capacity", "5")
+    desk.done("list", "build", "--capacity", "5", "--campaign", "Save", "--limit", "0")
+    desk.done("list", "export", "--to", "save.csv", "--campaign", "save")
+    for name in ("list.csv", "save.csv"):
+        assert "orth" not in (desk.home / name).read_text(encoding="utf-8-sig").splitlines()[0]
+
+
 def test_what_is_refused_in_a_line(desk: Desk, tmp_path: Path) -> None:
     assert "must end in .xlsx, .csv, .txt, not in .pdf" in desk.run("list", "export", "--to", "list.pdf").line
     assert "there is no folder" in desk.run("list", "export", "--to", "nowhere/list.csv").line
     assert "has no group 'weekly'; it has" in desk.run("list", "build", "--where", "contract=weekly").line
     assert "must be COLUMN=GROUP" in desk.run("list", "build", "--where", "colour=red").line
     assert "there is no segment 'x'; there are: none" in desk.run("list", "build", "--segment", "x").line
+    assert "--rank must be expected-value or uplift, not 'risk'" in desk.run("list", "build", "--rank", "risk").line
+    assert "No finished campaign has taught whom calling changes" in desk.run("list", "build", "--rank", "uplift").line
     assert "--delimiter must be one of" in desk.run("list", "export", "--to", "l.csv", "--delimiter", "pipe").line
 
 
