@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from churn import words
@@ -62,7 +61,7 @@ def profit_chart(curve: ProfitCurve, chosen: Size, currency: str) -> Chart:
         yaxis=theme.axis(
             bottom - 0.04 * span,
             top + _ROOM * span,
-            tickvals=(values := _round_steps(bottom, top)),
+            tickvals=(values := theme.round_steps(bottom, top, _TICKS)),
             ticktext=[theme.text(words.money(value, currency, cents=False)) for value in values],
             ticklabelstandoff=6,
         ),
@@ -139,14 +138,5 @@ def _zero(wide: int) -> dict[str, Any]:
 
 
 def _ticks(wide: int) -> dict[str, Any]:
-    values = [value for value in _round_steps(0, wide) if value <= wide]
+    values = [value for value in theme.round_steps(0, wide, _TICKS) if value <= wide]
     return {"tickvals": values, "ticktext": [words.count(value) for value in values]}
-
-
-def _round_steps(low: float, high: float) -> list[float]:
-    """Round values from low to high that are about as far apart as a few ticks should be; zero is one of them."""
-    wanted = max(high - low, 1e-9) / _TICKS
-    power = 10.0 ** math.floor(math.log10(wanted))
-    step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= wanted)
-    first = -int(-low / step) if low < 0 else 0
-    return [place * step for place in range(first, int(high / step) + 1)]

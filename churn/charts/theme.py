@@ -9,6 +9,7 @@ mounts a figure, so pages key their figures by the theme's type.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -144,6 +145,15 @@ def axis(low: float, high: float, **more: Any) -> dict[str, Any]:
         "title": {"text": ""},
         **more,
     }
+
+
+def round_steps(low: float, high: float, ticks: int) -> list[float]:
+    """Round values from low to high that are about as far apart as so many ticks should be; zero is one of them."""
+    wanted = max(high - low, 1e-9) / ticks
+    power = 10.0 ** math.floor(math.log10(wanted))
+    step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= wanted)
+    first = -int(-low / step) if low < 0 else 0
+    return [place * step for place in range(first, int(high / step) + 1)]
 
 
 def note(label: str, x: float, y: float, *, anchor: str = "left", **more: Any) -> dict[str, Any]:

@@ -13,13 +13,14 @@ from typing import Final
 
 import polars as pl
 
-from churn.act import campaigns, eligibility, worklist
+from churn.act import campaigns, eligibility, results, worklist
 from churn.act.call_list import Known, Terms, cut, groups_of, rank, rows
 from churn.act.campaigns import LOST, OFFERED, REACHED, SAVED, TO_CALL, UNREACHABLE
 from churn.base.expected_value import Assumptions, customer_value, expected_value
 from churn.base.groups import Filter, groups, number_edges
 from churn.base.records import Records
 from churn.base.snapshot import RISK, Snapshot
+from churn.cli.campaigns import known_outcomes
 from churn.data import demo
 from churn.data.quality import conform
 from churn.data.schema import Schema
@@ -102,6 +103,16 @@ def _summer(records: Records, settings: Settings, store: Store, bundle: Bundle, 
     done = import_outcomes(outcomes, schema, store, today=demo.AS_OF)
     if done.refused:
         raise DataError(f"the demo's own outcomes do not fit its schema: {done.refused[0]}")
+    _taught(records, settings, store, campaign.id, scored, schema)
+
+
+def _taught(records: Records, settings: Settings, store: Store, id: str, scored: pl.DataFrame, schema: Schema) -> None:
+    """Learn from it whom calling changes, as `churn campaign uplift` does where the scoring is in the store."""
+    from churn.learn import uplift
+
+    told = results.known_members(records, id, known_outcomes(settings), today=demo.AS_OF).drop_nulls("left")
+    table = told.select(pl.col("customer").alias(schema.key)).join(scored, on=schema.key, how="left", maintain_order="left")
+    uplift.keep(uplift.from_rows(campaigns.find(records, id), table.select(schema.names), told, schema), store, simulated=True)
 
 
 def _best(scored: pl.DataFrame, schema: Schema, assumptions: Assumptions) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -19,17 +19,21 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from churn.act import call_list, campaigns, eligibility
+from churn.act import call_list, campaigns, eligibility, uplift, uplift_base
 from churn.act.call_list import Known, Ranking, rank, shortened
 from churn.act.eligibility import Candidates, Standing
 from churn.act.profit import ProfitCurve, profit_curve
+from churn.act.uplift import Comparison
+from churn.act.uplift_base import Uplift
 from churn.base.expected_value import Assumptions
 from churn.base.groups import Filter
+from churn.errors import StoreUnavailable
 from churn.model.store import open_store
 from churn.score import outcomes
 from pages.shared import data
 from pages.shared.data import Pair
 
+_LOOK_S = 60  # how long what was learnt may be old
 _KEPT = 6  # rankings, and standings, of all visitors together
 T = TypeVar("T")
 
@@ -70,6 +74,7 @@ class _Shelf:
 
 
 _shelf = _Shelf(_KEPT)
+_changes = _Shelf(1)  # 8 bytes for everybody of the base
 _able = _Shelf(2)  # 28 bytes for everybody of a filter: what another offer ranks anew
 _people = _Shelf(4_000)  # customers, and what a list says of each
 _looked: dict[Hashable, tuple[float, str, pl.DataFrame, pl.Series | None]] = {}
@@ -118,34 +123,63 @@ def _gone(pair: Pair) -> pl.Series:
     return found.filter((pl.col(outcomes.LEFT) == 1) & since)[outcomes.KEY]
 
 
+def learnt(pair: Pair) -> tuple[Comparison | None, str | None]:
+    """What was learnt last of whom calling changes, looked up now and then, and why it can rank nobody; None where it can."""
+
+    def work() -> tuple[Comparison | None, str | None]:
+        try:
+            found = uplift.latest(open_store(data.desk().settings))
+        except StoreUnavailable as error:
+            return None, str(error)
+        return found, uplift_base.why_not(found, pair.schema)
+
+    return pair.answer(("uplift learnt", int(time.monotonic() // _LOOK_S)), work)
+
+
+def changes(pair: Pair, found: Comparison, progress: Callable[[str, int, int], None]) -> Uplift:
+    """By how much calling lowers the risk of everybody of the base.
+
+    Raises what `churn.act.uplift_base.of_base` does.
+    """
+    settings = data.desk().settings
+
+    def work() -> Uplift:
+        return uplift_base.of_base(found, open_store(settings), pair.snapshot, files(pair), settings, progress)
+
+    return _changes.answer((pair.id, found.models), work)
+
+
 def ranking(
-    pair: Pair, found: Basis, chosen: Filter, assumptions: Assumptions, offer: float
+    pair: Pair, found: Basis, chosen: Filter, assumptions: Assumptions, offer: float, by: Uplift | None = None
 ) -> tuple[Ranking, ProfitCurve | None]:
-    """Those of the filter who may be called, best first, and what lists of them bring by size; None without money."""
+    """Those of the filter who may be called, best first, and what lists of them bring by size.
+
+    None without money, and where they are ranked `by` whom calling changes: what a list brings is known of the other order only.
+    """
 
     def work() -> tuple[Ranking, ProfitCurve | None]:
         able = _able.answer(("able", pair.id, found.token, chosen), lambda: _candidates(pair, found, chosen))
-        ranked = rank(able, pair.schema, assumptions, offer)
+        ranked = rank(able, pair.schema, assumptions, offer, by)
         curve = None
-        if ranked.value is not None and pair.schema.money is not None:
+        if by is None and ranked.value is not None and pair.schema.money is not None:
             paid = ranked.value / assumptions.periods(pair.schema.money)
             curve = profit_curve(ranked.risk, paid, pair.schema, offer, assumptions)
         return shortened(ranked), curve
 
-    return _shelf.answer(_question(pair, found, chosen, assumptions, offer), work)
+    return _shelf.answer(_question(pair, found, chosen, assumptions, offer, by), work)
 
 
 def _candidates(pair: Pair, found: Basis, chosen: Filter) -> Candidates:
     return eligibility.candidates(found.standing, pair.snapshot.pool(chosen), needs_worth=pair.snapshot.has_money)
 
 
-def ready(pair: Pair, found: Basis, chosen: Filter, assumptions: Assumptions, offer: float) -> bool:
+def ready(pair: Pair, found: Basis, chosen: Filter, assumptions: Assumptions, offer: float, by: Uplift | None = None) -> bool:
     """Whether that ranking is there already."""
-    return _shelf.get(_question(pair, found, chosen, assumptions, offer)) is not None
+    return _shelf.get(_question(pair, found, chosen, assumptions, offer, by)) is not None
 
 
-def _question(pair: Pair, found: Basis, chosen: Filter, assumptions: Assumptions, offer: float) -> Hashable:
-    return ("ranking", pair.id, found.token, chosen, assumptions, offer)
+def _question(pair: Pair, found: Basis, chosen: Filter, assumptions: Assumptions, offer: float, by: Uplift | None) -> Hashable:
+    return ("ranking", pair.id, found.token, chosen, assumptions, offer, None if by is None else by.version)
 
 
 def told(pair: Pair, places: NDArray[np.int64], known: Known) -> pl.DataFrame:

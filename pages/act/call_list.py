@@ -12,15 +12,17 @@ import pyarrow
 import streamlit as st
 
 from churn import words
-from churn.act import campaigns, effect, export, segments
+from churn.act import campaigns, effect, export, segments, uplift
 from churn.act.call_list import (
     ACTION,
     CUSTOMER,
+    EXPECTED_VALUE,
     MOST,
     OWNER,
     RANK,
     REASONS,
     SAME,
+    UPLIFT,
     VALUE,
     WORTH,
     Cut,
@@ -35,6 +37,8 @@ from churn.act.call_list import (
     without_money,
 )
 from churn.act.profit import ProfitCurve, doubt
+from churn.act.uplift import Comparison
+from churn.act.uplift_base import Uplift
 from churn.base.expected_value import Assumptions
 from churn.base.groups import Filter
 from churn.base.snapshot import RISK
@@ -55,8 +59,8 @@ from pages.shared.data import Pair, Question
 _PAGE = "call list"
 _CAMPAIGNS = "pages/act/campaigns.py"
 _OPEN_CAMPAIGN = "_campaign"  # which one that page opens
-_CAPACITY, _BUDGET, _OFFER, _HOLDOUT = "list_calls", "list_budget", "list_offer", "list_uncalled"  # keys in the address
-_KEYS = (_CAPACITY, _BUDGET, _OFFER, _HOLDOUT)
+# Keys in the address.
+_CAPACITY, _BUDGET, _OFFER, _HOLDOUT, _RANK = _KEYS = ("list_calls", "list_budget", "list_offer", "list_uncalled", "list_rank")
 _FIRST_CALLS = 500
 _SHARES = (0.0, 0.05, 0.1, 0.2, 0.3)
 _LISTED = 20  # customers on one page of the table
@@ -73,9 +77,9 @@ def page(pair: Pair, chosen: Filter) -> None:
     assumptions = Assumptions.of(data.desk().settings)
     terms = _pick(pair, chosen)
     address.write(_PAGE, _KEYS)
-    found = _list.basis(pair)
-    with widgets.loading(600, wait=not _list.ready(pair, found, chosen, assumptions, terms.offer)):
-        ranking, curve = _list.ranking(pair, found, chosen, assumptions, terms.offer)
+    found, by = _list.basis(pair), _changes(pair, terms)
+    with widgets.loading(600, wait=not _list.ready(pair, found, chosen, assumptions, terms.offer, by)):
+        ranking, curve = _list.ranking(pair, found, chosen, assumptions, terms.offer, by)
     end = cut(ranking, terms, assumptions)
     told = preview(ranking, end.customers, terms, assumptions, pair.snapshot.covariance)
     failed = doubt(stored(pair.bundle.metrics, "holdout"), data.desk().settings) if pair.snapshot.has_money else None
@@ -86,6 +90,7 @@ def page(pair: Pair, chosen: Filter) -> None:
         st.markdown(f":gray[{escape(_next(pair, told, end))}]")
         if failed is not None:
             st.caption(f"No money is told: {escape(words.lower_first(failed.words))}")
+        _ranked(pair, terms)
     left, right = st.columns([0.585, 0.415], gap="medium")
     with left:
         if curve is not None:
@@ -98,8 +103,9 @@ def page(pair: Pair, chosen: Filter) -> None:
         return
     if curve is not None:
         _measurable(told)
-    _customers(pair, ranking, end, assumptions, (chosen, found.token, terms.offer), money=curve is not None)
-    _take_away(pair, chosen, ranking, end, terms, assumptions, money=curve is not None)
+    money = pair.snapshot.has_money and failed is None
+    _customers(pair, ranking, end, assumptions, (chosen, found.token, terms.offer, terms.learnt), money=money)
+    _take_away(pair, chosen, ranking, end, terms, assumptions, money=money)
     _start(pair, chosen, ranking, end, told, terms, assumptions)
 
 
@@ -110,7 +116,7 @@ def prepare(pair: Pair) -> None:
     found = _list.basis(pair)
     ranking, _ = _list.ranking(pair, found, everybody, assumptions, terms.offer)
     stop = min(cut(ranking, terms, assumptions).customers, _LISTED)
-    pair.answer(*_rows(pair, ranking, assumptions, (everybody, found.token, terms.offer), 0, stop))
+    pair.answer(*_rows(pair, ranking, assumptions, (everybody, found.token, terms.offer, terms.learnt), 0, stop))
 
 
 # -- the answer ----------------------------------------------------------------
@@ -148,11 +154,38 @@ def _next(pair: Pair, told: Preview, end: Cut) -> str:
     return " ".join(parts)
 
 
+# -- by what it is ranked ----------------------------------------------------------
+
+
+def _changes(pair: Pair, terms: Terms) -> Uplift | None:
+    """By how much calling lowers everybody's risk, where the list is ranked by that; worked out once for a base."""
+    found, _ = _list.learnt(pair)
+    if found is None or terms.ranked_by != UPLIFT:
+        return None
+    place = st.empty()
+
+    def report(doing: str, done: int, of: int) -> None:
+        place.progress(done / of, doing)
+
+    changes = _list.changes(pair, found, report)
+    place.empty()
+    return changes
+
+
+def _ranked(pair: Pair, terms: Terms) -> None:
+    """What is known of a ranking by whom calling changes, or why a link that asks for it does not get it."""
+    found, why_not = _list.learnt(pair)
+    if terms.ranked_by == UPLIFT and found is not None:
+        st.caption(f"{escape(uplift.in_words(found))}. What the list should bring is counted as assumed, the same for everybody.")
+    elif why_not is not None and address.text(_PAGE, _RANK) == UPLIFT:
+        st.caption(f"Ranked by {words.lower_first(terms.ranking(pair.schema))}: {escape(words.lower_first(why_not))}.")
+
+
 # -- what is asked ---------------------------------------------------------------
 
 
 def _pick(pair: Pair, chosen: Filter) -> Terms:
-    """Capacity, budget, offer and holdout; what nobody picked need not stand in the address."""
+    """Capacity, budget, offer, holdout and ranking; what nobody picked need not stand in the address."""
     view, currency = state.view(_PAGE), pair.schema.currency
     usual = _usual(pair, chosen)
     terms = Terms(
@@ -161,8 +194,11 @@ def _pick(pair: Pair, chosen: Filter) -> Terms:
         budget=_amount(view, _BUDGET, None),
         holdout=min(_SHARES, key=lambda share: abs(share - (_amount(view, _HOLDOUT, usual.holdout) or 0.0))),
     )
-    boxes = {_CAPACITY: terms.capacity, _BUDGET: terms.budget, _OFFER: terms.offer, _HOLDOUT: terms.holdout}
-    st.session_state.update({address.box(key): value for key, value in boxes.items()})
+    found, why_not = _list.learnt(pair)
+    if found is not None and why_not is None and address.text(_PAGE, _RANK) == UPLIFT:
+        terms = replace(terms, ranked_by=UPLIFT, learnt=found.models)
+    values = (terms.capacity, terms.budget, terms.offer, terms.holdout, terms.ranked_by)
+    st.session_state.update({address.box(key): value for key, value in zip(_KEYS, values, strict=True)})
     priced = [f"{escape(one.label)}: {escape(words.money(one.cost, currency))}" for one in pair.schema.actions if one.cost]
     costs = f" In the catalogue of actions: {'; '.join(priced)}." if priced else ""
     with st.container(horizontal=True, key="_pick", vertical_alignment="bottom"):
@@ -185,12 +221,33 @@ def _pick(pair: Pair, chosen: Filter) -> Terms:
             on_change=_picked, args=(_HOLDOUT, usual.holdout),
             help="Chosen at random within each risk band. Without them nobody can tell whether calling helped.",
         )  # fmt: skip
+        st.selectbox(
+            "Ranked by", [EXPECTED_VALUE] if why_not else [EXPECTED_VALUE, UPLIFT], key=address.box(_RANK), width=200,
+            format_func=lambda by: words.say(f"ranked by {by if by == UPLIFT or pair.snapshot.has_money else 'risk'}"),
+            on_change=_ranked_by, disabled=why_not is not None, help=_rankings(found, why_not),
+        )  # fmt: skip
         _segments(pair, chosen)
     return terms
 
 
 def _usual(pair: Pair, chosen: Filter) -> Terms:
     return Terms(offer=usual_offer(pair.schema), capacity=min(_FIRST_CALLS, pair.totals(chosen).customers))
+
+
+def _rankings(found: Comparison | None, why_not: str | None) -> str:
+    """What the rankings are, and why there is only one where that is so."""
+    if found is None or why_not is not None:
+        return escape(f"{why_not}.")
+    return escape(
+        "What a call is worth rests on the risk and on assumptions. Whom calling changes was learnt from "
+        f"{found.name}: those come first whose risk a call lowers most."
+    )
+
+
+def _ranked_by() -> None:
+    """A callback: somebody chose what comes first; the usual need not stand in the address."""
+    by = st.session_state[address.box(_RANK)]
+    address.pick(_PAGE, _RANK, None if by == EXPECTED_VALUE else by)
 
 
 def _amount(view: state.View, key: str, usual: float | None) -> float | None:
@@ -323,7 +380,8 @@ def _customers(
     start, stop = (at - 1) * _LISTED, min(at * _LISTED, end.customers)
     listed, contacts = widgets.answer(pair, *_rows(pair, ranking, assumptions, question, start, stop), 760)
     hidden = "" if contacts is None else " · contact data is masked"
-    st.caption(f"Best first{hidden} · click a customer to see why and what could help")
+    first = "Best first" if ranking.lowers is None else "First those whose risk a call lowers most"
+    st.caption(f"{first}{hidden} · click a customer to see why and what could help")
     _table(pair, listed, contacts, money=money)
     if pages > 1:
         with st.container(horizontal=True, vertical_alignment="center"):

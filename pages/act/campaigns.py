@@ -11,19 +11,21 @@ import pyarrow
 import streamlit as st
 
 from churn import words
-from churn.act import campaigns, results, worklist
+from churn.act import campaigns, results, uplift, worklist
+from churn.act.call_list import UPLIFT
 from churn.act.campaigns import DRAFT, FINISHED, RUNNING, TO_CALL, Campaign
 from churn.act.results import Result
 from churn.base.expected_value import Assumptions
 from churn.base.groups import BAND
 from churn.charts.effects import arms, effects
-from churn.errors import ChurnError
+from churn.charts.uplift import uplift_chart
+from churn.errors import ChurnError, StoreUnavailable
 from churn.model.store import open_store
 from churn.score import outcomes
 from churn.understand.cohorts import name_of
 from churn.words import escape_markdown as escape
 from pages.act import _list, _worklist
-from pages.shared import data, widgets
+from pages.shared import data, state, widgets
 from pages.shared.data import Pair
 
 _CALL_LIST = "pages/act/call_list.py"
@@ -52,6 +54,8 @@ def page(pair: Pair) -> None:
             _arms(pair, result)
         with right:
             _by_group(pair, result)
+    if campaign.status == FINISHED and result.measurable:
+        _taught(pair, campaign, result)
     _worklist.show(pair, campaign)
     _worklist.in_a_file(campaign)
     _history(campaign)
@@ -92,8 +96,8 @@ def _pick(found: Sequence[Campaign]) -> Campaign:
 
 
 def _result(pair: Pair, campaign: Campaign) -> Result:
-    records, minute = data.desk().records, int(time.monotonic() // _LOOK_S)
-    own = (campaign.id, campaign.version, minute)
+    records = data.desk().records
+    own = (campaign.id, campaign.version, _minute())
 
     def known() -> pl.DataFrame:
         found = outcomes.read(open_store(data.desk().settings))
@@ -109,6 +113,11 @@ def _result(pair: Pair, campaign: Campaign) -> Result:
         return results.measure(records, campaign.id, pair.answer(("outcomes of a campaign", *own), known))
 
     return widgets.answer(pair, ("campaign", *own, tuple(campaign.stages.values())), work, 200)
+
+
+def _minute() -> int:
+    """What is asked of the store is asked anew when this is another."""
+    return int(time.monotonic() // _LOOK_S)
 
 
 def _answer(pair: Pair, campaign: Campaign, result: Result) -> None:
@@ -154,6 +163,45 @@ def _money(pair: Pair, result: Result) -> None:
 def _worth_rests_on(pair: Pair, assumptions: Assumptions) -> str:
     told = [one.sentence for one in assumptions.in_words(pair.schema) if one.name == words.say("assume value")]
     return escape(" ".join(told))
+
+
+def _taught(pair: Pair, campaign: Campaign, result: Result) -> None:
+    """Whether it taught a better ranking than that by risk, judged on its own customers."""
+    try:
+        found = pair.answer(
+            ("taught", campaign.id, _minute()), lambda: uplift.read(open_store(data.desk().settings), campaign.id)
+        )
+    except StoreUnavailable as error:  # what it taught is no reason to show no result
+        widgets.failed(error)
+        return
+    if found is None and not result.readable:
+        return
+    st.header("Whom does calling change?", anchor=False)
+    if found is None:
+        st.caption("It can be learnt from this campaign, and compared with calling the riskiest first, with this command")
+        st.code(f"churn campaign uplift {campaign.id}", language=None)
+        return
+    left, right = st.columns([0.585, 0.415], gap="medium")
+    with left:
+        st.caption(
+            "Customers kept (up) by calling so much of the campaign (across) · shaded: where the bold line likely lies "
+            "(19 times in 20) · dashed: called in any order"
+        )
+        widgets.chart(uplift_chart(found), key="_taught")
+    with right:
+        st.markdown(f"**{escape(uplift.in_words(found))}.**")
+        known = words.counted(found.customers, "customer")
+        st.markdown(
+            f"Judged on {known} of this campaign with a known outcome, {words.count(found.held)} of them kept uncalled. "
+            "Nobody is ranked by a model that saw them."
+        )
+        latest, why_not = _list.learnt(pair)
+        if latest == found and why_not is None:
+            widgets.way("Rank a call list so", _rank_so, _CALL_LIST)
+
+
+def _rank_so() -> None:
+    state.look({**state.view("call list"), "list_rank": (UPLIFT,)}, "call list")
 
 
 def _by_group(pair: Pair, result: Result) -> None:

@@ -64,3 +64,11 @@ def test_paper_has_the_colours_of_the_light_theme() -> None:
     config = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
     assert list(theme.ON_PAPER.values()) == config["theme"]["light"]["chartCategoricalColors"]
     assert list(theme.ON_PAPER) == list(PLACEHOLDERS[:6])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0, 100, [0, 50, 100]), (-30, 70, [0, 50]), (-120, 90, [-100, 0]), (0, 0.9, [0, 0.5]), (0, 7, [0, 2, 4, 6])],
+)
+def test_round_steps_hold_zero_and_stay_within(low: float, high: float, expected: list[float]) -> None:
+    assert theme.round_steps(low, high, 4) == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from churn.act.uplift import RISK, TRANSFORMED, TWO_MODELS, Comparison, Trial, compare
 from churn.data.schema import Schema
 from churn.model import bundle
 from churn.model.bundle import Bundle
@@ -180,6 +182,32 @@ def publish_scoring(home: Path, model: Bundle, as_of: date, table: pl.DataFrame 
     rows = score(customers(600, seed=1) if table is None else table, model.model)
     same = pointer is not None and pointer.model == model.version
     publish(rows, model, registry, store, as_of=as_of, who="test", action="publish" if same else "promote", expected=pointer)
+
+
+def teach(home: Path, campaign: str = "summer-save", **parts: Any) -> Comparison:
+    """What a campaign is to have taught: a call keeps those with a contract of one year. Parts of it can be others."""
+    settings = Settings.load(home=home, environ={})
+    store = open_store(settings)
+    schema = Registry(store, settings).load_model("v1").schema
+    background, place = customers(300, seed=9), home / "taught" / campaign
+    linear = LinearTerms((), (CodeTerm(schema.names.index("contract"), np.array([0.01, 0.2, -0.1, 0.0, 0.0])),))
+    model = ScoringModel.build(schema, Encoder.fit(background, schema), (), background, linear=linear)
+    facts = bundle.save(
+        place, model, metrics={}, leaderboard=[], card="", reference=background.select(schema.names), simulated=False
+    )
+    draw = np.random.default_rng(5)
+    called, one_year = draw.random(1000) < 0.5, draw.random(1000) < 0.3
+    trial = Trial(called, draw.random(1000) < 0.5 * (1 - 0.7 * (called & one_year)))
+    scores = {RISK: draw.random(1000), TWO_MODELS: draw.random(1000), TRANSFORMED: one_year.astype(float)}
+    columns = {feature.name: feature.label for feature in schema.features}
+    found = Comparison(
+        campaign, "Summer *save*", 1000, int((~called).sum()), int(trial.left.sum()), 5, 0.1, compare(scores, trial, draws=100),
+        TRANSFORMED, "better", (0.0, 1.0), columns, f"uplift/{campaign}/20260101T000000-abcdef",
+    )  # fmt: skip
+    found = replace(found, **parts)
+    store.upload(f"{found.models}/effect", place, [*facts["files"], "manifest.json"])
+    store.write(f"uplift/{campaign}/comparison.json", found.to_json().encode())
+    return found
 
 
 def train_on(home: Path, source: Path, key: str, target: str, positive: str) -> None:

@@ -26,7 +26,7 @@ from churn.settings import Settings
 
 from .browsing import settled
 from .conftest import Served
-from .page_bases import customers, publish_model, publish_scoring
+from .page_bases import customers, publish_model, publish_scoring, teach
 
 PAGE = "pages/act/call_list.py"
 ROLES = ("name", "phone", "email", "consent", "do_not_contact", "owner")
@@ -135,6 +135,57 @@ def test_a_campaign_is_a_draft_and_its_members_leave_the_list(run_page: Run, hom
     assert not shown & listed
     again.button("FormSubmitter:_new_campaign-Start a campaign").click().run()
     assert "a campaign needs a name" in _texts(again)
+
+
+def _shown(app: AppTest) -> list[str]:
+    """The customers of the table, by number."""
+    tables = (table.value["Customer"] for table in app.dataframe if "Customer" in table.value)
+    return [str(key).rsplit(" ", 1)[-1] for keys in tables for key in keys]
+
+
+@pytest.mark.usefixtures("trusted")
+def test_without_a_campaign_that_taught_it_there_is_one_ranking_and_why(run_page: Run, home: Path) -> None:
+    app = run_page(home, PAGE, list_rank=["uplift"])
+    ranked = app.selectbox("_box list_rank")
+    assert (ranked.options, ranked.disabled) == (["What a call is worth"], True)
+    assert "No finished campaign has taught whom calling changes" in ranked.help
+    assert "Ranked by what a call is worth: no finished campaign has taught" in _texts(app)
+    teach(home, columns={"tenure_m": "Tenure", "old_plan": "Old plan"})
+    assert "there is no Old plan" in run_page(home, PAGE).selectbox("_box list_rank").help
+
+
+@pytest.mark.usefixtures("trusted")
+def test_ranked_by_whom_calling_changes(run_page: Run, home: Path) -> None:
+    found = teach(home)
+    app = run_page(home, PAGE, list_calls=["40"])
+    usual = _shown(app)
+    ranked = app.selectbox("_box list_rank")
+    assert (ranked.value, ranked.options) == ("expected value", ["What a call is worth", "Whom calling changes"])
+    ranked.set_value("uplift").run()
+    assert app.query_params["list_rank"] in ("uplift", ["uplift"])
+    told = _texts(app).replace("\\", "")
+    assert "Ranking by whom calling changes is better than ranking by risk in Summer *save*" in told
+    assert "counted as assumed, the same for everybody" in told
+    assert "First those whose risk a call lowers most" in told
+    assert "Money by list size" not in [one.value for one in app.header]
+    contract = dict(reachable().select("customer", "contract").iter_rows())
+    assert {contract[key] for key in _shown(app)} == {"One year"}
+    assert "Monthly" in {contract[key] for key in usual}
+    app.text_input("_campaign_name").set_value("Autumn save")
+    app.button("FormSubmitter:_new_campaign-Start a campaign").click().run()
+    records = _records(home)
+    (made,) = campaigns.every(records)
+    records.close()
+    assert (made.plan["ranked_by"], made.plan["learnt"]) == ("uplift", found.models)
+
+
+@pytest.mark.usefixtures("trusted")
+def test_the_list_ends_where_a_call_keeps_nobody(run_page: Run, home: Path) -> None:
+    teach(home, risks=(0.3, 0.6))
+    app = run_page(home, PAGE, list_calls=["5000"], list_rank=["uplift"], list_offer=["0"])
+    assert "Stopped where calling is not expected to lower the risk any more." in _texts(app)
+    contract = dict(reachable().select("customer", "contract").iter_rows())
+    assert "Two years" not in {contract[key] for key in _shown(app)}
 
 
 def test_a_missing_suppression_table_stops_the_page_and_says_so(run_page: Run, home: Path) -> None:

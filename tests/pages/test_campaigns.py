@@ -25,7 +25,7 @@ from pages.shared import data
 
 from .browsing import settled
 from .conftest import Served
-from .page_bases import AWKWARD, customers, publish_model, publish_scoring
+from .page_bases import AWKWARD, customers, publish_model, publish_scoring, teach
 
 PAGE = "pages/act/campaigns.py"
 HORIZON = 30
@@ -163,6 +163,28 @@ def test_a_finished_one_offers_what_was_measured_and_cannot_be_edited(run_page: 
     assert "assume_acceptance_alpha" in app.code[0].value
     assert not {"_start", "_finish", "_save"} & {str(button.key) for button in app.button}
     assert "as it was when the campaign was finished" in texts(app).lower()
+    records.close()
+
+
+def test_a_finished_one_says_whether_it_taught_a_better_ranking(run_page: Run, home: Path) -> None:
+    records = records_of(home)
+    campaign = made(records)
+    campaigns.start(records, campaign.id, who="ann", at=START)
+    assert "Whom does calling change?" not in [one.value for one in run_page(home, PAGE).header]
+    campaigns.finish(records, campaign.id, who="ann")
+    with_outcomes(home, records, 0.2, 0.45)
+    before = run_page(home, PAGE)
+    assert "churn campaign uplift autumn-save" in [one.value for one in before.code]
+    found = teach(home, campaign.id)
+    app = run_page(home, PAGE)
+    told = texts(app)
+    assert "**Ranking by whom calling changes is better than ranking by risk in Summer *save*: the first half keeps about" in told
+    assert f"Judged on 1,000 customers of this campaign with a known outcome, {found.held} of them kept uncalled" in told
+    assert app.button("_way Rank a call list so").label == "Rank a call list so"
+    open_store(Settings.load(home=home, environ={})).write("uplift/autumn-save/comparison.json", b"{}")
+    damaged = run_page(home, PAGE)
+    assert "run `churn campaign uplift` again" in damaged.error[0].value.replace("\\", "")
+    assert {"Did calling help?", "Worklist"} <= {one.value for one in damaged.header}  # the rest is there all the same
     records.close()
 
 
