@@ -6,7 +6,7 @@ Kept by terms that are compared as values: a class of a page's own script would 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,11 @@ from churn.data.quality import LEFT
 from churn.data.schema import Schema
 from churn.errors import ChurnError
 from churn.model.bundle import HOLDOUT
+from pages.shared import address
 from pages.shared.data import Pair, Question
+
+ASSUMED = ("keeps", "given", "contact", "months")  # assumptions that can be changed, as addresses name them after a prefix
+MOST_MONEY, MOST_MONTHS = 1_000_000.0, 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,29 @@ class Terms:
 def usual_offer(schema: Schema) -> float:
     """The offer that pages begin with: the cheapest action of the catalogue; 0, a mere call, where none has a cost."""
     return min((action.cost for action in schema.actions if action.cost), default=0.0)
+
+
+def assumed(page: str, prefix: str, usual: Assumptions) -> Assumptions:
+    """The assumptions of the settings, but for those that somebody changed on a page; `prefix`: of its keys in the address."""
+    keeps, given, contact, months = (f"{prefix}_{name}" for name in ASSUMED)
+    strength = usual.alpha + usual.beta  # a changed share is as sure as the assumed one
+    share = address.number(page, keeps, as_percent(usual.acceptance), 1.0, 99.0)
+    alpha = usual.alpha if share == as_percent(usual.acceptance) else strength * share / 100
+    taking = usual.stayers_taking  # to its last digit where nothing is picked
+    if address.text(page, given) is not None:
+        taking = address.number(page, given, 100 * taking, 0.0, 100.0) / 100
+    return replace(
+        usual,
+        alpha=alpha,
+        beta=strength - alpha,
+        stayers_taking=taking,
+        contact_cost=address.number(page, contact, usual.contact_cost, 0.0, MOST_MONEY),
+        value_months=address.number(page, months, usual.value_months, 1.0, max(MOST_MONTHS, usual.value_months)),
+    )
+
+
+def as_percent(share: float) -> float:
+    return round(100 * share, 1)
 
 
 def curve(pair: Pair, chosen: Filter, terms: Terms) -> Question[ProfitCurve]:

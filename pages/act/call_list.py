@@ -51,8 +51,7 @@ from churn.model.metrics import stored
 from churn.principal import CONTACTS
 from churn.understand.cohorts import dimensions
 from churn.words import escape_markdown as escape
-from pages.act import _list
-from pages.act._offer import usual_offer
+from pages.act import _list, _offer
 from pages.shared import address, data, state, widgets
 from pages.shared.data import Pair, Question
 
@@ -60,7 +59,9 @@ _PAGE = "call list"
 _CAMPAIGNS = "pages/act/campaigns.py"
 _OPEN_CAMPAIGN = "_campaign"  # which one that page opens
 # Keys in the address.
-_CAPACITY, _BUDGET, _OFFER, _HOLDOUT, _RANK = _KEYS = ("list_calls", "list_budget", "list_offer", "list_uncalled", "list_rank")
+_CAPACITY, _BUDGET, _OFFER, _HOLDOUT, _RANK = _PICKED = ("list_calls", "list_budget", "list_offer", "list_uncalled", "list_rank")
+_CHANGED = tuple(f"list_{name}" for name in _offer.ASSUMED)  # assumptions that the Value page handed over
+_KEYS = (*_PICKED, *_CHANGED)
 _FIRST_CALLS = 500
 _SHARES = (0.0, 0.05, 0.1, 0.2, 0.3)
 _LISTED = 20  # customers on one page of the table
@@ -74,7 +75,8 @@ def page(pair: Pair, chosen: Filter) -> None:
         return
     head = st.container()
     address.read(_PAGE, _KEYS)
-    assumptions = Assumptions.of(data.desk().settings)
+    usual = Assumptions.of(data.desk().settings)
+    assumptions = _offer.assumed(_PAGE, "list", usual)
     terms = _pick(pair, chosen)
     address.write(_PAGE, _KEYS)
     found, by = _list.basis(pair), _changes(pair, terms)
@@ -91,6 +93,8 @@ def page(pair: Pair, chosen: Filter) -> None:
         if failed is not None:
             st.caption(f"No money is told: {escape(words.lower_first(failed.words))}")
         _ranked(pair, terms)
+    if assumptions != usual:
+        _changed(pair, assumptions, usual)
     left, right = st.columns([0.585, 0.415], gap="medium")
     with left:
         if curve is not None:
@@ -104,9 +108,14 @@ def page(pair: Pair, chosen: Filter) -> None:
     if curve is not None:
         _measurable(told)
     money = pair.snapshot.has_money and failed is None
-    _customers(pair, ranking, end, assumptions, (chosen, found.token, terms.offer, terms.learnt), money=money)
+    _customers(pair, ranking, end, assumptions, _asked(chosen, found, terms, assumptions), money=money)
     _take_away(pair, chosen, ranking, end, terms, assumptions, money=money)
     _start(pair, chosen, ranking, end, told, terms, assumptions)
+
+
+def _asked(chosen: Filter, found: _list.Basis, terms: Terms, assumptions: Assumptions) -> tuple[Any, ...]:
+    """What the rows of a list follow from."""
+    return chosen, found.token, terms.offer, terms.learnt, assumptions
 
 
 def prepare(pair: Pair) -> None:
@@ -116,7 +125,7 @@ def prepare(pair: Pair) -> None:
     found = _list.basis(pair)
     ranking, _ = _list.ranking(pair, found, everybody, assumptions, terms.offer)
     stop = min(cut(ranking, terms, assumptions).customers, _LISTED)
-    pair.answer(*_rows(pair, ranking, assumptions, (everybody, found.token, terms.offer, terms.learnt), 0, stop))
+    pair.answer(*_rows(pair, ranking, assumptions, _asked(everybody, found, terms, assumptions), 0, stop))
 
 
 # -- the answer ----------------------------------------------------------------
@@ -152,6 +161,22 @@ def _next(pair: Pair, told: Preview, end: Cut) -> str:
             parts.append(f"{words.capital(words.likely_between(low, high))}, for {cost} of cost.")
     parts.append(end.in_words(pair.schema))
     return " ".join(parts)
+
+
+# -- what it rests on --------------------------------------------------------------
+
+
+def _changed(pair: Pair, assumptions: Assumptions, usual: Assumptions) -> None:
+    """Which assumptions are others than those of the settings, and the way back."""
+    told = zip(assumptions.in_words(pair.schema), usual.in_words(pair.schema), strict=True)
+    changed = [f"{words.lower_first(one.name)} {one.value} ({was.value} in the settings)" for one, was in told if one != was]
+    with st.container(horizontal=True, vertical_alignment="center", key="_changed"):
+        st.caption(f"With assumptions from the Value page: {escape('; '.join(changed))}")
+        st.button("Back to the settings", type="tertiary", icon=":material/undo:", key="_reset", on_click=_reset)
+
+
+def _reset() -> None:
+    state.look({key: told for key, told in state.view(_PAGE).items() if key not in _CHANGED}, _PAGE)
 
 
 # -- by what it is ranked ----------------------------------------------------------
@@ -198,7 +223,7 @@ def _pick(pair: Pair, chosen: Filter) -> Terms:
     if found is not None and why_not is None and address.text(_PAGE, _RANK) == UPLIFT:
         terms = replace(terms, ranked_by=UPLIFT, learnt=found.models)
     values = (terms.capacity, terms.budget, terms.offer, terms.holdout, terms.ranked_by)
-    st.session_state.update({address.box(key): value for key, value in zip(_KEYS, values, strict=True)})
+    st.session_state.update({address.box(key): value for key, value in zip(_PICKED, values, strict=True)})
     priced = [f"{escape(one.label)}: {escape(words.money(one.cost, currency))}" for one in pair.schema.actions if one.cost]
     costs = f" In the catalogue of actions: {'; '.join(priced)}." if priced else ""
     with st.container(horizontal=True, key="_pick", vertical_alignment="bottom"):
@@ -231,7 +256,7 @@ def _pick(pair: Pair, chosen: Filter) -> Terms:
 
 
 def _usual(pair: Pair, chosen: Filter) -> Terms:
-    return Terms(offer=usual_offer(pair.schema), capacity=min(_FIRST_CALLS, pair.totals(chosen).customers))
+    return Terms(offer=_offer.usual_offer(pair.schema), capacity=min(_FIRST_CALLS, pair.totals(chosen).customers))
 
 
 def _rankings(found: Comparison | None, why_not: str | None) -> str:

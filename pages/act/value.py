@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pyarrow
 import streamlit as st
@@ -22,7 +20,7 @@ from churn.model.metrics import Metrics, stored
 from churn.understand.cohorts import dimensions, name_of
 from churn.words import escape_markdown as escape
 from pages.act import _offer
-from pages.act._offer import Terms
+from pages.act._offer import MOST_MONEY, MOST_MONTHS, Terms, as_percent
 from pages.shared import address, data, state, widgets
 from pages.shared.data import Pair
 
@@ -32,7 +30,7 @@ _OFFER, _CALLS, _KEEPS, _STAYERS, _CONTACT, _MONTHS, _BY = (
     f"value_{name}" for name in ("offer", "calls", "keeps", "given", "contact", "months", "by")
 )
 _KEYS = (_OFFER, _CALLS, _KEEPS, _STAYERS, _CONTACT, _MONTHS, _BY)
-_MOST_MONEY, _MOST_MONTHS, _MOST_CALLS = 1_000_000.0, 120.0, 10_000_000
+_MOST_CALLS = 10_000_000
 _LIST_OFFER, _LIST_CALLS, _CALL_LIST = "list_offer", "list_calls", "call list"  # what the call list calls them
 _RIGHT = st.column_config.TextColumn(alignment="right")
 
@@ -153,41 +151,22 @@ def _pick(pair: Pair, usual: Assumptions) -> Terms:
     """Offer, calls and assumptions: of the settings unless somebody changed them in this session."""
     currency = pair.schema.currency
     usual_offer = _offer.usual_offer(pair.schema)
-    offer = address.number(_PAGE, _OFFER, usual_offer, 0.0, _MOST_MONEY)
+    offer = address.number(_PAGE, _OFFER, usual_offer, 0.0, MOST_MONEY)
     calls = address.number(_PAGE, _CALLS, 0.0, 0.0, _MOST_CALLS)
-    strength = usual.alpha + usual.beta  # a changed share is as sure as the assumed one
-    keeps = address.number(_PAGE, _KEEPS, _whole(usual.acceptance), 1.0, 99.0)
-    alpha = usual.alpha if keeps == _whole(usual.acceptance) else strength * keeps / 100
-    assumptions = replace(
-        usual,
-        alpha=alpha,
-        beta=strength - alpha,
-        stayers_taking=_exactly(_STAYERS, usual.stayers_taking),
-        contact_cost=address.number(_PAGE, _CONTACT, usual.contact_cost, 0.0, _MOST_MONEY),
-        value_months=address.number(_PAGE, _MONTHS, usual.value_months, 1.0, max(_MOST_MONTHS, usual.value_months)),
-    )
+    assumptions = _offer.assumed(_PAGE, _PAGE, usual)
     with st.container(horizontal=True, key="_pick", vertical_alignment="bottom"):
-        _box(f"Offer ({currency})", _OFFER, offer, usual_offer, (0.0, _MOST_MONEY, 5.0), "What it costs once taken.")
+        _box(f"Offer ({currency})", _OFFER, offer, usual_offer, (0.0, MOST_MONEY, 5.0), "What it costs once taken.")
         _box("Calls at most", _CALLS, calls, 0.0, (0.0, float(_MOST_CALLS), 50.0), "How many can be called; 0 for no limit.")
-        _box("Offers that work (%)", _KEEPS, keeps, _whole(usual.acceptance), (1.0, 99.0, 5.0),
+        _box("Offers that work (%)", _KEEPS, as_percent(assumptions.acceptance), as_percent(usual.acceptance), (1.0, 99.0, 5.0),
              "Assumption: of those about to leave, so many take the offer and stay.")  # fmt: skip
-        _box("Given away (%)", _STAYERS, _whole(assumptions.stayers_taking), _whole(usual.stayers_taking), (0.0, 100.0, 10.0),
-             "Assumption: of those who would stay anyway, so many take the offer too.")  # fmt: skip
-        _box(f"Contact ({currency})", _CONTACT, assumptions.contact_cost, usual.contact_cost, (0.0, _MOST_MONEY, 1.0),
+        _box("Given away (%)", _STAYERS, as_percent(assumptions.stayers_taking), as_percent(usual.stayers_taking),
+             (0.0, 100.0, 10.0), "Assumption: of those who would stay anyway, so many take the offer too.")  # fmt: skip
+        _box(f"Contact ({currency})", _CONTACT, assumptions.contact_cost, usual.contact_cost, (0.0, MOST_MONEY, 1.0),
              "Assumption: what it costs to reach one customer.")  # fmt: skip
         if pair.schema.money is not None and pair.schema.money.period != "once":
-            _box("Months that count", _MONTHS, assumptions.value_months, usual.value_months, (1.0, _MOST_MONTHS, 1.0),
+            _box("Months that count", _MONTHS, assumptions.value_months, usual.value_months, (1.0, MOST_MONTHS, 1.0),
                  "Assumption: a customer who is kept brings so many months of money.")  # fmt: skip
     return Terms(offer, int(calls) or None, assumptions)
-
-
-def _exactly(key: str, usual: float) -> float:
-    """A share that the address has as a percentage; the usual one to its last digit where nothing is picked."""
-    return usual if address.text(_PAGE, key) is None else address.number(_PAGE, key, 100 * usual, 0.0, 100.0) / 100
-
-
-def _whole(share: float) -> float:
-    return round(100 * share, 1)
 
 
 def _box(label: str, key: str, value: float, usual: float, limits: tuple[float, float, float], help: str) -> None:
@@ -347,8 +326,9 @@ def _ranking(pair: Pair, terms: Terms) -> None:
 
 
 def _hand_over(size: Size, terms: Terms) -> None:
-    """The call list begins with this offer and this size."""
+    """The call list begins with this offer and this size, and with the assumptions as they are changed here."""
     told = {**state.view(_CALL_LIST), _LIST_OFFER: (f"{terms.offer:g}",), _LIST_CALLS: (f"{size.customers}",)}
+    told |= {f"list_{name}": state.view(_PAGE).get(f"value_{name}", ()) for name in _offer.ASSUMED}
     state.look(told, _CALL_LIST)
 
 

@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 
 from churn.act import campaigns, profit, segments
 from churn.act.export import recorded
+from churn.base.expected_value import Assumptions
 from churn.base.records import CAMPAIGNS, Records
 from churn.model.registry import Registry
 from churn.model.store import open_store
@@ -141,6 +142,29 @@ def _shown(app: AppTest) -> list[str]:
     """The customers of the table, by number."""
     tables = (table.value["Customer"] for table in app.dataframe if "Customer" in table.value)
     return [str(key).rsplit(" ", 1)[-1] for keys in tables for key in keys]
+
+
+@pytest.mark.usefixtures("trusted")
+def test_assumptions_that_were_changed_on_the_value_page_hold_for_the_list(run_page: Run, home: Path) -> None:
+    picked = {"value_keeps": "60", "value_given": "10", "value_contact": "3", "value_months": "6"}
+    handed = {key.replace("value", "list"): [one] for key, one in picked.items()}
+    app = run_page(home, PAGE, list_calls=["100"], **handed)
+    told = _texts(app).replace("\\", "")
+    assert "With assumptions from the Value page: " in told
+    for one in ("60% (30% in the settings)", "10% (100% in the settings)", "$3 ($1 in the settings)", "6 months (12 months in"):
+        assert one in told
+    app.text_input("_campaign_name").set_value("Autumn save")
+    app.button("FormSubmitter:_new_campaign-Start a campaign").click().run()
+    records = _records(home)
+    (made,) = campaigns.every(records)
+    records.close()
+    assert made.assumptions == Assumptions(alpha=12, beta=8, stayers_taking=0.1, value_months=6, contact_cost=3)
+    other = run_page(home, PAGE, list_calls=["100"], **handed)
+    title = other.title[0].value
+    other.button("_reset").click().run()
+    assert "Value page" not in _texts(other)
+    assert other.title[0].value != title
+    assert "list_keeps" not in other.query_params
 
 
 @pytest.mark.usefixtures("trusted")

@@ -15,7 +15,7 @@ from churn.act import profit
 from churn.base.expected_value import Assumptions, expected_value
 from churn.data.schema import Schema
 
-from .page_bases import DOCUMENT, customers, publish_model, publish_scoring, raw_names, small_model
+from .page_bases import DOCUMENT, REPOSITORY, customers, publish_model, publish_scoring, raw_names, small_model
 
 Run = Callable[..., AppTest]
 PAGE = "pages/act/value.py"
@@ -58,6 +58,19 @@ def test_the_title_is_the_sum_of_what_each_is_worth(workspace: Path, run_page: R
     assert shown["Worth it for"].tolist()[0].startswith(words.count(int((monthly > 0).sum())))
     assert _said(app).count("An assumption.") == 4
     assert not [name for name in raw_names(workspace, "small") if name in _said(app)]
+
+
+@pytest.mark.usefixtures("trusted")
+def test_what_was_changed_here_goes_along_to_the_call_list(workspace: Path, run_page: Run) -> None:
+    app = run_page(workspace, PAGE, value_offer=["40"], value_calls=["50"], value_keeps=["50"], value_months=["6"])
+    title = app.title[0].value
+    app.button("_way Make this call list").click().run()
+    app.switch_page(str(REPOSITORY / "pages/act/call_list.py")).run()  # where the button led, for the runs that follow too
+    brings = title.rpartition(" ")[2]
+    app.selectbox("_box list_uncalled").set_value(0.0).run()
+    assert app.title[0].value.startswith(f"Calling the best 50 customers should save {brings} after")
+    assert "50% (30% in the settings)" in _said(app)
+    assert "6 months (12 months in the settings)" in _said(app)
 
 
 @pytest.mark.usefixtures("trusted")
