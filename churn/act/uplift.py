@@ -13,7 +13,8 @@ the straight line there. The *Qini coefficient* is the area between the curve an
 Intervals are by the bootstrap of customers within arms, the same draws for every ranking, so that rankings are compared pair by
 pair. A learnt ranking is cross-fitted, and folds that are judged by models of each other do not vary on their own: where there is
 nothing to learn, Σₖ⟨a₋ₖ, aₖ⟩ over what the folds show by chance counts each pair of them twice, which has twice the variance that
-the bootstrap sees with scores held fixed. So intervals of learnt rankings are √2 as wide; where much is learnt that is too wide.
+the bootstrap sees with scores held fixed. So to the variance of every figure that of what is learnt in it is added once more: the
+interval of a learnt coefficient is √2 as wide. Where much is learnt that is too wide.
 """
 
 from __future__ import annotations
@@ -44,7 +45,6 @@ UPLIFTS: Final = (TWO_MODELS, TRANSFORMED)
 DRAWS: Final = 500
 LEVEL: Final = 0.05
 SHARES: Final = tuple(round(step / 10, 1) for step in range(1, 11))
-_CROSS_FITTED: Final = math.sqrt(2)  # how much wider intervals of learnt rankings are
 _HALF: Final = 0.5  # of the campaign: where a sentence compares rankings
 _SHOWN: Final = 51  # points of a curve that are kept
 # An area that is less than this part of what calling everybody in a random order has is no reason to rank otherwise.
@@ -118,10 +118,9 @@ class Comparison:
     """Rankings of one campaign side by side.
 
     `customers` with a known outcome, of whom `held` were held out and `left` left; `folds`: of the cross-fit. `best`: the uplift
-    ranking that did better; `verdict`: whether it beats risk. As two of them are tried, each against-risk interval is as wide as
-    both holding together asks for (Bonferroni). `risks`: the lowest and the highest of its customers: of calling others it says
-    nothing. `columns`: what its models need to know of a customer, each with its label. `models`: where in the store they
-    are; empty before they are kept.
+    ranking that did better; `verdict`: whether it beats risk. `risks`: the lowest and the highest of its customers: of calling
+    others it says nothing. `columns`: what its models need to know of a customer, each with its label. `models`: where in the
+    store they are; empty before they are kept.
     """
 
     campaign: str
@@ -201,34 +200,15 @@ def compare(scores: Mapping[str, Floats], trial: Trial, *, draws: int = DRAWS, s
         for name, one in steps.items():
             found = one.curve(weight)
             drawn[name][draw] = found.qini, *found.at(np.array(SHARES))
-    tried = max(sum(name in UPLIFTS for name in scores), 1)
-    rankings = []
-    for name, found in whole.items():
-        apart = drawn[name][:, 0] - drawn[RISK][:, 0]
-        gains = found.at(np.array(SHARES))
-        wide = _CROSS_FITTED if name in UPLIFTS else 1.0
-        shown = np.linspace(0, 1, _SHOWN)
-        rankings.append(
-            Ranking(
-                name=name,
-                qini=found.qini,
-                interval=_around(found.qini, drawn[name][:, 0], wide),
-                gains=tuple(map(float, gains)),
-                gain_intervals=tuple(_around(gain, drawn[name][:, 1 + place], wide) for place, gain in enumerate(gains)),
-                shares=tuple(map(float, shown)),
-                gain=tuple(map(float, found.at(shown))),
-                against_risk=None if name == RISK else found.qini - whole[RISK].qini,
-                against_interval=None if name == RISK else _around(found.qini - whole[RISK].qini, apart, wide, LEVEL / tried),
-            )
-        )
-    return tuple(rankings)
+    return tuple(_judged(name, found, whole[RISK], drawn[name], drawn[RISK]) for name, found in whole.items())
 
 
 def judge(rankings: tuple[Ranking, ...], effect: float) -> tuple[str, Verdict]:
     """The uplift ranking with the larger coefficient, and whether it beats risk.
 
-    *Better* where the interval of the difference lies above 0; *no better* where it rules out a worthwhile one, a tenth of the
-    area that calling in a random order has; else it is *open*. `effect`: of the campaign, as a share.
+    *Better* where the interval of the difference lies above 0: with two rankings tried, each wrong upwards 1 time in 40, that is
+    said of none that is no better at most 1 time in 20 (Bonferroni). *No better* where it rules out a worthwhile one, a tenth of
+    the area that calling in a random order has; else it is *open*. `effect`: of the campaign, as a share.
     """
     best = max((one for one in rankings if one.name in UPLIFTS), key=lambda one: one.qini)
     assert best.against_interval is not None
@@ -237,6 +217,28 @@ def judge(rankings: tuple[Ranking, ...], effect: float) -> tuple[str, Verdict]:
     if best.against_interval.high < _WORTHWHILE * abs(effect) / 2:
         return best.name, "no better"
     return best.name, "open"
+
+
+def _judged(name: str, found: Curve, risk: Curve, drawn: Floats, of_risk: Floats) -> Ranking:
+    """A ranking with its intervals; `drawn`, `of_risk`: coefficient and gains [draws, 1 + shares]."""
+    area, gains = drawn[:, 0], drawn[:, 1:]
+    learnt, shown = name in UPLIFTS, np.linspace(0, 1, _SHOWN)
+    of_order = gains - gains[:, -1:] * SHARES  # the rest of a gain is the campaign's effect, which no order makes
+    difference, apart = found.qini - risk.qini, area - of_risk[:, 0]
+    return Ranking(
+        name=name,
+        qini=found.qini,
+        interval=_around(found.qini, area, area if learnt else None),
+        gains=tuple(map(float, found.at(np.array(SHARES)))),
+        gain_intervals=tuple(
+            _around(float(found.at(share)), gains[:, place], of_order[:, place] if learnt else None)
+            for place, share in enumerate(SHARES)
+        ),
+        shares=tuple(map(float, shown)),
+        gain=tuple(map(float, found.at(shown))),
+        against_risk=None if name == RISK else difference,
+        against_interval=None if name == RISK else _around(difference, apart, area if learnt else None),
+    )
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -278,9 +280,12 @@ def _drawn(trial: Trial, rng: np.random.Generator) -> Floats:
     return weight
 
 
-def _around(middle: float, drawn: Floats, wide: float, level: float = LEVEL) -> Interval:
-    """The interval of a figure from its draws, its ends `wide` times as far from it."""
-    low, high = np.quantile(drawn, [level / 2, 1 - level / 2])
+def _around(middle: float, drawn: Floats, learnt: Floats | None) -> Interval:
+    """The interval of a figure from its draws, wider by as much variance again as those of what is `learnt` in it have."""
+    low, high = np.quantile(drawn, [LEVEL / 2, 1 - LEVEL / 2])
+    seen = float(drawn.var())
+    unseen = 0.0 if learnt is None else min(float(learnt.var()), seen)
+    wide = math.sqrt(1 + unseen / seen) if seen else 1.0
     return Interval(float(middle + wide * (low - middle)), float(middle + wide * (high - middle)))
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from churn import words
 from churn.act import campaigns, results, uplift, worklist
-from churn.act.campaigns import TO_CALL, Campaign
+from churn.act.campaigns import FINISHED, TO_CALL, Campaign
 from churn.act.effect import Effect
 from churn.act.results import Result
 from churn.base.records import Records
@@ -194,6 +194,8 @@ def results_(context: typer.Context, campaign: Id, as_json: Json = False) -> Non
     if (offered := results.offered_acceptance(found)) is not None:
         out.print(escape(f"{offered[0]} To work with what was measured, put into config.yaml:"))
         out.print(escape(offered[1]))
+    if found.campaign.status == FINISHED:
+        out.print(escape(f"Whom calling changes, and whether that ranks better than risk: churn campaign uplift {campaign}"))
 
 
 @app.command(name="uplift")

@@ -197,7 +197,7 @@ def _taught(pair: Pair, campaign: Campaign, result: Result) -> None:
         )
         latest, why_not = _list.learnt(pair)
         if latest == found and why_not is None:
-            widgets.way("Rank a call list so", _rank_so, _CALL_LIST)
+            widgets.way("Rank a call list this way", _rank_so, _CALL_LIST)
 
 
 def _rank_so() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,27 @@ def test_laws_of_the_curve(text: str, random: object) -> None:
     assert curve(np.repeat(score, mixed), repeated).qini == pytest.approx(curve(score, who, mixed.astype(float)).qini)
 
 
+@given(some_trials, some.randoms(use_true_random=False))
+def test_the_curve_is_that_of_other_libraries_counted_one_list_at_a_time(text: str, random: object) -> None:
+    """scikit-uplift's `qini_curve` counts Y_t − Y_c · N_t / N_c of those who stayed, down to each score; here for one called."""
+    who = trial(text)
+    score = np.array([random.randint(0, 5) for _ in text], dtype=float)  # type: ignore[attr-defined]
+    shares, gain = [0.0], [0.0]
+    for least in sorted(set(score), reverse=True):
+        listed = [at for at in range(len(text)) if score[at] >= least]
+        treated, control = ([at for at in listed if text[at] in arm] for arm in ("Cc", "Hh"))
+        if treated and control:
+            kept_treated, kept_control = (sum(text[at].isupper() for at in part) for part in (treated, control))
+            shares.append(len(listed) / len(text))
+            gain.append((kept_treated - kept_control * len(treated) / len(control)) / sum(letter in "Cc" for letter in text))
+    found = curve(score, who)
+    assert found.shares == pytest.approx(shares)
+    assert found.gain == pytest.approx(gain)
+    parts = zip(pairwise(shares), pairwise(gain), strict=True)
+    area = sum((right - left) * (low + high) / 2 for (left, right), (low, high) in parts)
+    assert found.qini == pytest.approx(area - gain[-1] / 2)
+
+
 def test_what_cannot_be_judged_is_refused() -> None:
     with pytest.raises(DataError, match="one of them has nobody"):
         trial("CCc")
@@ -130,6 +152,11 @@ def test_a_learnt_ranking_is_as_unsure_as_its_training_makes_it() -> None:
     fixed, learnt = compare({RISK: np.zeros(400), WORTH: half, TWO_MODELS: half}, who, draws=50)[1:]
     for end in ("low", "high"):
         assert getattr(learnt.interval, end) - learnt.qini == pytest.approx(2**0.5 * (getattr(fixed.interval, end) - fixed.qini))
+    assert learnt.gain_intervals[-1] == fixed.gain_intervals[-1]  # what calling everybody keeps is no matter of order
+    assert learnt.gain_intervals[4].low < fixed.gain_intervals[4].low
+    assert learnt.against_interval is not None
+    assert fixed.against_interval is not None
+    assert learnt.against_interval.low < fixed.against_interval.low
 
 
 def test_the_same_ranking_is_no_better() -> None:

@@ -180,7 +180,7 @@ def test_a_finished_one_says_whether_it_taught_a_better_ranking(run_page: Run, h
     told = texts(app)
     assert "**Ranking by whom calling changes is better than ranking by risk in Summer *save*: the first half keeps about" in told
     assert f"Judged on 1,000 customers of this campaign with a known outcome, {found.held} of them kept uncalled" in told
-    assert app.button("_way Rank a call list so").label == "Rank a call list so"
+    assert app.button("_way Rank a call list this way").label == "Rank a call list this way"
     open_store(Settings.load(home=home, environ={})).write("uplift/autumn-save/comparison.json", b"{}")
     damaged = run_page(home, PAGE)
     assert "run `churn campaign uplift` again" in damaged.error[0].value.replace("\\", "")
