@@ -249,7 +249,7 @@ def _pick(pair: Pair, chosen: Filter) -> Terms:
         st.selectbox(
             "Ranked by", [EXPECTED_VALUE] if why_not else [EXPECTED_VALUE, UPLIFT], key=address.box(_RANK), width=200,
             format_func=lambda by: words.say(f"ranked by {by if by == UPLIFT or pair.snapshot.has_money else 'risk'}"),
-            on_change=_ranked_by, disabled=why_not is not None, help=_rankings(found, why_not),
+            on_change=_ranked_by, help=_rankings(found, why_not),
         )  # fmt: skip
         _segments(pair, chosen)
     return terms

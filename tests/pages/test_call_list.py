@@ -171,7 +171,7 @@ def test_assumptions_that_were_changed_on_the_value_page_hold_for_the_list(run_p
 def test_without_a_campaign_that_taught_it_there_is_one_ranking_and_why(run_page: Run, home: Path) -> None:
     app = run_page(home, PAGE, list_rank=["uplift"])
     ranked = app.selectbox("_box list_rank")
-    assert (ranked.options, ranked.disabled) == (["What a call is worth"], True)
+    assert ranked.options == ["What a call is worth"]
     assert "No finished campaign has taught whom calling changes" in ranked.help
     assert "Ranked by what a call is worth: no finished campaign has taught" in _texts(app)
     teach(home, columns={"tenure_m": "Tenure", "old_plan": "Old plan"})
