@@ -171,6 +171,7 @@ TEMPLATES = {
     "ranked by expected value": "What a call is worth",
     "ranked by risk": "Risk",
     "ranked by uplift": "Whom calling changes",
+    "uplift counted": "What the list should bring is counted as assumed, the same for everybody.",
     "uplift scoring": "Working out whom calling changes",
     "uplift nothing learnt": (
         "No finished campaign has taught whom calling changes. It needs a part kept uncalled at random and enough known "

@@ -195,7 +195,9 @@ def results_(context: typer.Context, campaign: Id, as_json: Json = False) -> Non
         out.print(escape(f"{offered[0]} To work with what was measured, put into config.yaml:"))
         out.print(escape(offered[1]))
     if found.campaign.status == FINISHED:
-        out.print(escape(f"Whom calling changes, and whether that ranks better than risk: churn campaign uplift {campaign}"))
+        taught = uplift.read(open_store(settings), campaign)
+        how = f"Whom calling changes, and whether that ranks better than risk, tells: churn campaign uplift {campaign}"
+        out.print(escape(how if taught is None else f"{uplift.in_words(taught)}."))
 
 
 @app.command(name="uplift")

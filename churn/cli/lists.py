@@ -41,6 +41,7 @@ from churn.act.call_list import (
 )
 from churn.act.holdout import CALL
 from churn.act.profit import doubt
+from churn.act.uplift import Comparison
 from churn.act.uplift_base import Uplift
 from churn.base.expected_value import Assumptions
 from churn.base.groups import BAND, Filter
@@ -98,6 +99,7 @@ class _Work:
     end: Cut
     told: Preview
     doubt: Check | None  # why no money is told
+    learnt: Comparison | None  # what the ranking by whom calling changes is from, where it is that
     who: Principal
 
     @property
@@ -244,9 +246,10 @@ def _working(
                 suppressed=suppressed,
             )
             able = eligibility.candidates(standing, snapshot.pool(chosen), needs_worth=snapshot.has_money)
-            changes = _uplift(snapshot, folder, settings, report) if rank_by == BY_UPLIFT else None
-            if changes is not None:
-                terms = replace(terms, ranked_by=UPLIFT, learnt=changes.version)
+            learnt = changes = None
+            if rank_by == BY_UPLIFT:
+                learnt, changes = _uplift(snapshot, folder, settings, report)
+                terms = replace(terms, ranked_by=UPLIFT, learnt=learnt.models)
             report("Ranking", 0, 0)
             ranking = rank(able, schema, assumptions, terms.offer, changes)
             end = cut(ranking, terms, assumptions)
@@ -267,18 +270,22 @@ def _working(
                 end=end,
                 told=told,
                 doubt=failed,
+                learnt=learnt,
                 who=person(settings),
             )
     records.close()
 
 
-def _uplift(snapshot: Snapshot, folder: Path, settings: Settings, report: Report) -> Uplift:
-    """What was learnt last of whom calling changes. Raises CampaignRefused where nothing was, or not of such customers."""
+def _uplift(snapshot: Snapshot, folder: Path, settings: Settings, report: Report) -> tuple[Comparison, Uplift]:
+    """What was learnt last of whom calling changes, and what that says of the base.
+
+    Raises CampaignRefused where nothing was, DataError where it was of other columns.
+    """
     store = open_store(settings)
     learnt = uplift.latest(store)
     if learnt is None:
         raise CampaignRefused(words.say("uplift nothing learnt"))
-    return uplift_base.of_base(learnt, store, snapshot, folder, settings, report)
+    return learnt, uplift_base.of_base(learnt, store, snapshot, folder, settings, report)
 
 
 def _gone(settings: Settings, snapshot: Snapshot) -> pl.Series:
@@ -375,6 +382,8 @@ def _print(work: _Work, listed: pl.DataFrame) -> None:
         saved, cost = words.money(told.money, currency, cents=False), words.money(told.cost, currency, cents=False)
         out.print(escape(f"Calling them should save {saved} after {cost} of cost, {words.likely_between(low, high)}."))
     out.print(escape(work.end.in_words(schema)))
+    if work.learnt is not None:
+        out.print(escape(f"Ranked by whom calling changes. {uplift.in_words(work.learnt)}. {words.say('uplift counted')}"))
     some = [one for one in work.ranking.left_out if one.customers]
     out.print(f"Left out: {sum(one.customers for one in some):,} of {work.ranking.asked:,}.")
     for one in some:

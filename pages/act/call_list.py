@@ -201,7 +201,7 @@ def _ranked(pair: Pair, terms: Terms) -> None:
     """What is known of a ranking by whom calling changes, or why a link that asks for it does not get it."""
     found, why_not = _list.learnt(pair)
     if terms.ranked_by == UPLIFT and found is not None:
-        st.caption(f"{escape(uplift.in_words(found))}. What the list should bring is counted as assumed, the same for everybody.")
+        st.caption(f"{escape(uplift.in_words(found))}. {words.say('uplift counted')}")
     elif why_not is not None and address.text(_PAGE, _RANK) == UPLIFT:
         st.caption(f"Ranked by {words.lower_first(terms.ranking(pair.schema))}: {escape(words.lower_first(why_not))}.")
 

@@ -113,6 +113,8 @@ def test_whom_calling_changes_is_told_only_of_a_finished_campaign_with_enough_ou
     assert told.startswith("Ranking by whom calling changes is better than ranking by risk in Wide: the first half keeps about ")
     for ranked_by in ("Risk", "Two models", "Transformed outcome"):
         assert f"\n{ranked_by} " in told
+    sentence = told.partition("\n")[0]
+    assert sentence in desk.done("campaign", "results", "wide").out
     found = desk.done("campaign", "uplift", "wide", "--json").json
     assert found["verdict"] == "better"
     assert found["customers"] == 600
@@ -128,6 +130,10 @@ def test_whom_calling_changes_is_told_only_of_a_finished_campaign_with_enough_ou
     assert [online[one["customer"]] for one in first["list"]].count("Yes") > 45  # those whom a call kept
     by_worth = desk.done(*called_again[:2], *called_again[4:]).json
     assert (by_worth["ranked_by"], by_worth["learnt"]) == ("expected value", None)
+    listed = desk.done("list", "build", "--rank", "uplift", "--limit", "0").out
+    assert (
+        f"Ranked by whom calling changes. {told.partition(chr(10))[0]} What the list should bring is counted as assumed" in listed
+    )
     desk.done("list", "export", "--to", "l.xlsx", "--rank", "uplift", "--capacity", "20")
     desk.done("campaign", "create", "Again", "--rank", "uplift", "--capacity", "50")
 
