@@ -352,14 +352,4 @@ def _usually(usual: Usual, side: int, value: Any, feature: Feature, schema: Sche
 
 def actionable(schema: Schema) -> frozenset[str]:
     """Columns an edit can change: editable ones, and what follows from them by a formula or a rule."""
-    from churn.data import formula
-
-    found = {feature.name for feature in schema.features if feature.editable}
-    follows = [(tuple(formula.columns(f.formula)), (f.name,)) for f in schema.features if f.formula]
-    follows += [(rule.columns, (name,)) for rule in schema.rules for name in rule.then]
-    grown = True
-    while grown:
-        new = {name for causes, effects in follows if found.intersection(causes) for name in effects} - found
-        found |= new
-        grown = bool(new)
-    return frozenset(found)
+    return frozenset(name for feature in schema.features if feature.editable for name in schema.follows[feature.name])

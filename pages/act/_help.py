@@ -156,9 +156,7 @@ def _changes(pair: Pair, tried: Tried) -> None:
     found = widgets.answer(
         pair,
         ("changes", customer.key, goal.below),
-        lambda: what_would_have_to_change(
-            customer.row, goal.below, model=pair.bundle.model, evidence=pair.evidence, reference=pair.bundle.reference
-        ),
+        lambda: what_would_have_to_change(customer.row, goal.below, model=pair.bundle.model, evidence=pair.evidence),
         200,
     )
     if found.answers:
