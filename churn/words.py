@@ -37,6 +37,7 @@ TEMPLATES = {
     "this customer edited": "This customer, as edited",
     "other fact": "{count} other fact",
     "other facts": "{count} other facts",
+    "facts alike": "{count} facts that go with the change",
     "unknown": "not known",
     "fact": "{label}: {value}",
     "fact unknown": "{label} not known",

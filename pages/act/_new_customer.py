@@ -52,6 +52,6 @@ def _described(pair: Pair) -> None:
             st.markdown(f":small[:orange[{escape(support.note)}]]")
         st.markdown(escape(account.title("New customer")) + ". " + account.sentence(markdown=True))
         widgets.chart(waterfall(account.waterfall), key="_new_waterfall")
-        told = [reason for reason in account.reasons if reason.printed_points][:_TOLD]
+        told = [reason for reason in account.lines if reason.printed_points][:_TOLD]
         st.markdown("\n".join(f"- {escape(reason.words)}" for reason in told))
         st.caption("The model's answer from customers like this one. Nothing of this is kept.")
