@@ -157,6 +157,10 @@ class Evidence:
         rounded = np.clip(np.rint(cuts / step) * step, known[0], known[-1])
         return tuple(sorted({float(f"{value:.12g}") for value in rounded}))
 
+    def has_gaps(self, feature: Feature) -> bool:
+        """Whether a column was not known of somebody, so that the model has learnt what that goes with."""
+        return self._reference[feature.name].null_count() > 0
+
     def quantiles(self, feature: Feature, most: int) -> Floats:
         """`most` values of a number that were seen, lowest first, from the 1st hundredth to the 99th; empty where none is."""
         key = (feature.name, most)
