@@ -56,12 +56,12 @@ def run() -> list[dict[str, Any]]:
     theirs = _peers(table, schema, edits, customers)
     page = _page(model, schema, table, evidence)
     ours = [_ms(lambda place=place, changes=changes: page(rows[place], changes)) for place, changes in edits]
-    seek = [_ms(lambda row=rows[place]: what_would_have_to_change(row, _GOAL, model=model, evidence=evidence, reference=table))
+    seek = [_ms(lambda row=rows[place]: what_would_have_to_change(row, _GOAL, model=model, evidence=evidence))
             for place in customers]  # fmt: skip
     found = [
         (place, answer.edited.row, tuple(answer.changes))
         for place in customers
-        for answer in what_would_have_to_change(rows[place], _GOAL, model=model, evidence=evidence, reference=table).answers
+        for answer in what_would_have_to_change(rows[place], _GOAL, model=model, evidence=evidence).answers
     ]
     offers = Schema(
         **{

@@ -37,6 +37,7 @@ TEMPLATES = {
     "this customer edited": "This customer, as edited",
     "other fact": "{count} other fact",
     "other facts": "{count} other facts",
+    "facts alike": "{count} facts that go with the change",
     "unknown": "not known",
     "fact": "{label}: {value}",
     "fact unknown": "{label} not known",
@@ -64,6 +65,11 @@ TEMPLATES = {
     "reasons estimated": "This model's reasons are estimated; each is off by about {error}. They add up all the same.",
     "above": "above",
     "below": "below",
+    # a customer in no table
+    "form open": "These can be left not known: {labels}. All else was known of everybody the model learnt from, "
+    "so it cannot tell what not knowing it goes with; it stays as is usual.",
+    "form none open": "Everything was known of everybody the model learnt from, so it cannot tell what not knowing a fact goes "
+    "with. What you do not know stays as is usual.",
     # what-if
     "not a promise": "The model's answer from customers like this one, not a promise that the change works.",
     "nobody has": "Nobody has {fact}; the answer is a guess.",

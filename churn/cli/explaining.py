@@ -137,7 +137,7 @@ def _account(row: Any, points: np.ndarray[Any, Any], risk: float, bundle: Bundle
 def _lines(who: str, one: Account, most: int) -> Iterator[str]:
     yield one.title(who)
     yield words.say("typical and own", typical=words.percent(one.typical), risk=words.percent(one.risk))
-    told, rest = one.reasons[:most], one.reasons[most:]
+    told, rest = one.lines[:most], one.lines[most:]
     for reason in told:
         yield f"  {reason.words}"
     if rest:

@@ -428,6 +428,26 @@ class Schema(_Part):
         """The features' column names, in the model's order."""
         return tuple(feature.name for feature in self.features)
 
+    @cached_property
+    def follows(self) -> dict[str, frozenset[str]]:
+        """Column → all that an edit of it can change through rules and formulas, itself included."""
+        directly: dict[str, set[str]] = {name: set() for name in self.names}
+        for causes, effects in [
+            *((formula.columns(feature.formula), (feature.name,)) for feature in self.features if feature.formula),
+            *((rule.columns, tuple(rule.then)) for rule in self.rules),
+        ]:
+            for cause in causes:
+                directly.setdefault(cause, set()).update(effects)
+        found = {}
+        for name in self.names:
+            reached, queue = {name}, [name]
+            while queue:
+                more = directly.get(queue.pop(), set()) - reached
+                reached |= more
+                queue += more
+            found[name] = frozenset(reached.intersection(self.names))
+        return found
+
     @property
     def numbers(self) -> tuple[Feature, ...]:
         return tuple(feature for feature in self.features if feature.is_number)

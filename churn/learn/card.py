@@ -64,13 +64,16 @@ def _title(schema: Schema, facts: Facts) -> str:
 {simulated}## The model
 - Kind: {facts.saved.name}, {facts.made_of}
 - Trained on {words.day(facts.trained_on)} with {words.count(facts.table.height)} rows, of which {words.average(rate)} left.
-- It estimates the risk of leaving{_horizon(schema)}, that is of `{schema.target.column}` being `{schema.target.positive}`.
+- {estimated(schema)}
 - The typical customer has a risk of {words.average(facts.typical_risk)}; the average risk is {words.average(rate)}.
 - {facts.calibration}"""
 
 
-def _horizon(schema: Schema) -> str:
-    return f" within {schema.snapshot.horizon_days} days after the snapshot" if schema.snapshot else ""
+def estimated(schema: Schema) -> str:
+    """What a model's risk is the risk of, without naming a column: whoever reads it sees customers, not a table."""
+    within = f" within {schema.snapshot.horizon_days} days after the snapshot" if schema.snapshot else ""
+    marked = words.escape_markdown(schema.target.positive)
+    return f"It estimates the risk of leaving{within}; customers who left are marked “{marked}” in its table."
 
 
 def _use(schema: Schema) -> str:

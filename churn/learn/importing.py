@@ -20,7 +20,7 @@ from churn import words
 from churn.data.holdout import in_holdout
 from churn.data.schema import Schema
 from churn.errors import TrainingError
-from churn.learn.card import caveats, holdout_groups
+from churn.learn.card import caveats, estimated, holdout_groups
 from churn.learn.evaluation import WORDS, evaluate_holdout
 from churn.learn.folds import LEFT, labelled
 from churn.learn.training import REFERENCE_ROWS
@@ -208,7 +208,7 @@ def _card(
 
 {start}## The model
 - Kind: {kind} (`{metrics["class"]}`); brought in from `{file["name"]}` (sha256 {file["sha256"][:16]}…), loaded with {made}.
-- It estimates the risk of leaving, that is of `{schema.target.column}` being `{schema.target.positive}`.
+- {estimated(schema)}
 - The typical customer has a risk of {words.average(model.typical_risk)}.
 - {model.reasons_words}
 

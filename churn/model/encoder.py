@@ -106,7 +106,10 @@ class LevelCodes:
 
     def code(self, value: str | None) -> int:
         """The code of one value; None is missing."""
-        return self.missing if value is None else self._positions.get(value, self.unseen)
+        if value is None:
+            return self.missing
+        code = self._positions.get(value)
+        return self.unseen if code is None else code
 
 
 @dataclass(frozen=True, slots=True)

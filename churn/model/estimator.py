@@ -26,7 +26,18 @@ from churn.model import skops_file
 from churn.model._live import Live
 from churn.model.calibration import Calibrator
 from churn.model.recipe import Recipe
-from churn.model.risk_model import Explanation, Floats, Reasons, RowExplanation, Scores, link_scale
+from churn.model.risk_model import (
+    Effects,
+    Explanation,
+    Floats,
+    Reasons,
+    RowExplanation,
+    Scores,
+    Sets,
+    link_scale,
+    table_of,
+    table_of_sets,
+)
 
 MODEL, TRUSTED, RECIPE, BACKGROUND = "model.skops", "trusted.json", "estimator.json", "background.parquet"
 FILES = (MODEL, TRUSTED, RECIPE, BACKGROUND)
@@ -113,6 +124,10 @@ class EstimatorModel:
             margin[start : start + part.height] = self.live.margin(self.recipe.frame(part, self.schema))
         return Scores(self._risk(margin), margin)
 
+    def score_sets(self, row: Mapping[str, Any], effects: Effects, sets: Sets) -> Floats:
+        """Risks of one conformed customer with sets of effects laid over, float64 [sets]. Raises as `score`."""
+        return self.score(table_of_sets(row, effects, sets, self.schema)).risk
+
     def explain(self, table: pl.DataFrame) -> Explanation:
         """Risks of a conformed table with the points of every feature. Raises as `score`."""
         margin, own, _ = self.live.contributions(self.recipe.frame(table, self.schema))
@@ -140,8 +155,7 @@ class EstimatorModel:
             if values in self._remembered:
                 self._remembered.move_to_end(values)
                 return self._remembered[values]
-        types = {feature.name: pl.Float64 if feature.is_number else pl.String for feature in self.schema.features}
-        found = self.explain(pl.DataFrame([dict(zip(self.schema.names, values, strict=True))], schema=types))
+        found = self.explain(table_of([row], self.schema))
         found.points.setflags(write=False)
         answer = RowExplanation(float(found.risk[0]), found.points[0], float(found.margin[0]))
         with self._lock:

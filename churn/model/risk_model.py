@@ -10,7 +10,7 @@ through any increasing g (Aumann and Shapley 1974; Sundararajan, Taly and Yan 20
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -21,6 +21,8 @@ import polars as pl
 from churn.data.schema import Schema
 
 Floats = npt.NDArray[np.float64]
+Sets = npt.NDArray[np.int64]
+Effects = Sequence[Mapping[str, Any]]
 
 HUNDREDTHS = 10_000  # of a point in a risk of 1
 _NEAR = 1e-5  # margins closer than this to f₀ use the slope half-way, which is exact to its third power
@@ -103,6 +105,16 @@ class RiskModel(Protocol):
         """Risks of a conformed table. Raises DataError for a column that is missing or of another type."""
         ...
 
+    def score_sets(self, row: Mapping[str, Any], effects: Effects, sets: Sets) -> Floats:
+        """Risks of one conformed customer with sets of effects laid over, float64 [sets]: many at once, of few parts.
+
+        Parameters
+        ----------
+        row: column → value. effects: each column → value, what it makes of the row. sets: int64 [most in a set, sets], places
+        in `effects`, −1 for nothing; where two of a set set one column, the later counts.
+        """
+        ...
+
     def explain(self, table: pl.DataFrame) -> Explanation:
         """Risks of a conformed table with the points of every feature."""
         ...
@@ -141,3 +153,36 @@ def in_hundredths(points: Floats) -> npt.NDArray[np.int32]:
     whole: npt.NDArray[np.int32] = so_far.astype(np.int32)
     whole[1:] -= whole[:-1].copy()
     return whole
+
+
+def table_of(rows: Iterable[Mapping[str, Any]], schema: Schema) -> pl.DataFrame:
+    """Rows, column → value, as the conformed table that a model scores in one batch."""
+    kept = list(rows)
+    types = {feature.name: pl.Float64 if feature.is_number else pl.String for feature in schema.features}
+    return pl.DataFrame({name: [row.get(name) for row in kept] for name in types}, schema=types)
+
+
+def laid_over(effects: Effects, sets: Sets) -> dict[str, Sets]:
+    """Column that any effect sets → for each set, which one counts: its place in `effects` plus 1; 0 where none sets it."""
+    setters: dict[str, list[int]] = {}
+    for place, effect in enumerate(effects):
+        for name in effect:
+            setters.setdefault(name, []).append(place + 1)
+    found = {}
+    for name, places in setters.items():
+        own = np.zeros(len(effects) + 1, dtype=np.int64)
+        own[places] = places
+        counts = own[sets[0] + 1]
+        for layer in sets[1:]:
+            later = own[layer + 1]
+            counts = np.where(later > 0, later, counts)
+        found[name] = counts
+    return found
+
+
+def table_of_sets(row: Mapping[str, Any], effects: Effects, sets: Sets, schema: Schema) -> pl.DataFrame:
+    """What `score_sets` scores, as a conformed table."""
+    counts = laid_over(effects, sets)
+    values = table_of([row, *effects], schema)
+    whose = {name: counts.get(name, np.zeros(sets.shape[1], dtype=np.int64)) for name in schema.names}
+    return values.select(pl.col(name).gather(pl.lit(pl.Series(places))) for name, places in whose.items())

@@ -17,7 +17,7 @@ from churn.data.schema import Schema
 from churn.errors import SchemaError
 from churn.model.calibration import Calibrator
 from churn.model.encoder import Encoded, Encoder, Floats
-from churn.model.risk_model import Explanation, Reasons, RowExplanation, Scores, link_scale
+from churn.model.risk_model import Effects, Explanation, Reasons, RowExplanation, Scores, Sets, laid_over, link_scale
 from churn.model.tables import Engine, Tables, compile_tables
 from churn.model.trees import LinearTerms, Tree, pruned
 
@@ -79,6 +79,21 @@ class ScoringModel:
         for rows, encoded in self._encoded(table):
             margin[rows] = self.tables.margins(encoded, engine=engine)
         return Scores(self.calibrator.probability(margin), margin)
+
+    def score_sets(self, row: Mapping[str, Any], effects: Effects, sets: Sets) -> Floats:
+        """Risks of one conformed customer with sets of effects laid over, float64 [sets]; each effect is encoded once."""
+        at = {name: place for place, name in enumerate(self.feature_names)}
+        codes = np.repeat(np.array(self.encoder.encode_row(row), dtype=self.encoder.dtype)[:, None], sets.shape[1], axis=1)
+        numbers = np.empty((0, sets.shape[1]))
+        places = self.encoder.number_features if self.tables.needs_numbers else ()
+        if places:
+            numbers = np.repeat([[_number(row.get(self.feature_names[i]))] for i in places], sets.shape[1], axis=1)
+        for name, counts in laid_over(effects, sets).items():
+            code, values = self.encoder.features[at[name]].code, [row, *(effect if name in effect else row for effect in effects)]
+            codes[at[name]] = np.array([code(value.get(name)) for value in values], dtype=codes.dtype)[counts]
+            if at[name] in places:
+                numbers[places.index(at[name])] = np.array([_number(value.get(name)) for value in values])[counts]
+        return self.calibrator.probability(self.tables.margins(Encoded(codes, numbers)))
 
     def explain(self, table: pl.DataFrame, *, engine: Engine = "numpy") -> Explanation:
         """Risks of a conformed table with the points of every feature; 8 bytes a row and feature."""

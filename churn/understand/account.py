@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -66,7 +66,8 @@ class Reason:
 
     `fact` reads within a sentence ("only 1 month as a customer"); `words` is the whole line ("Only 1 month as a customer
     (half have 29 or more): +25 points"); `points` is on the 0–1 scale, `printed_points` whole; `usual` says what others
-    have, empty where nothing is known; `actionable` whether an edit can change it.
+    have, empty where nothing is known; `actionable` whether an edit can change it; `others` are further columns that the line
+    speaks for: what followed from an edit alike is told once ("6 facts that go with the change: No internet service").
     """
 
     feature: str
@@ -79,6 +80,12 @@ class Reason:
     direction: Direction
     actionable: bool
     usual: str
+    others: tuple[str, ...] = ()
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """All columns that the line speaks for."""
+        return (self.feature, *self.others)
 
     @property
     def ambiguous(self) -> bool:
@@ -88,7 +95,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One bar of the waterfall. `features` are the columns behind it: one, or all the others together."""
+    """One bar of the waterfall. `features` are the columns behind it: one, several that followed alike, or all the others."""
 
     features: tuple[str, ...]
     label: str
@@ -112,7 +119,8 @@ class Waterfall:
 class Account:
     """One customer's risk (0–1), a typical customer's, and every reason, the largest first.
 
-    The first `shown` reasons have a bar of their own; `edited` are the columns changed in a what-if.
+    The first `shown` of the `lines` have a bar of their own; `edited` are the columns changed in a what-if, `alike` sets of those
+    that followed from it and have one value, each in one piece among the reasons.
     """
 
     risk: float
@@ -120,6 +128,7 @@ class Account:
     reasons: tuple[Reason, ...]
     shown: int
     edited: frozenset[str] = frozenset()
+    alike: tuple[frozenset[str], ...] = ()
 
     def title(self, who: str) -> str:
         """`8473-VUVJN: 87% risk of leaving, 70 points above a typical customer`."""
@@ -130,10 +139,17 @@ class Account:
         side = words.say("above" if apart > 0 else "below")
         return words.say("risk title", who=who, risk=risk, points=words.points(abs(apart) / 100, signed=False), side=side)
 
+    @cached_property
+    def lines(self) -> tuple[Reason, ...]:
+        """The reasons as they are told: those `alike` in one line, with all their points."""
+        piece = {name: min(names) for names in self.alike for name in names}
+        found = (list(together) for _, together in groupby(self.reasons, lambda one: piece.get(one.feature, one.feature)))
+        return tuple(_at_once(reasons) for reasons in found)
+
     @property
     def told(self) -> tuple[Reason, ...]:
-        """The reasons that `sentence` tells: the largest three whose points print as anything."""
-        return tuple(reason for reason in self.reasons if reason.printed_points)[:_TOLD]
+        """The lines that `sentence` tells: the largest three whose points print as anything."""
+        return tuple(reason for reason in self.lines if reason.printed_points)[:_TOLD]
 
     def sentence(self, most: int = _TOLD, *, markdown: bool = False) -> str:
         """`Most associated with it: only 1 month as a customer (+25 points), … and fibre internet (+7).`
@@ -153,30 +169,52 @@ class Account:
     @cached_property
     def waterfall(self) -> Waterfall:
         """The steps from a typical customer to this one, "11 other facts" last."""
-        own, rest = self.reasons[: self.shown], self.reasons[self.shown :]
-        steps = [Step((r.feature,), r.label, r.value, r.points, r.printed_points, r.feature in self.edited) for r in own]
+        own, rest = self.lines[: self.shown], self.lines[self.shown :]
+        steps = [
+            Step(r.features, r.label, r.value, r.points, r.printed_points, not self.edited.isdisjoint(r.features)) for r in own
+        ]
+        steps = _within_bounds(steps, self.typical)
         if rest:
-            label = words.say("other fact" if len(rest) == 1 else "other facts", count=words.count(len(rest)))
-            names = tuple(reason.feature for reason in rest)
+            names = tuple(name for reason in rest for name in reason.features)
+            label = words.say("other fact" if len(names) == 1 else "other facts", count=words.count(len(names)))
             steps.append(Step(names, label, "", sum(r.points for r in rest), sum(r.printed_points for r in rest)))
-        return Waterfall(self.typical, self.risk, _within_bounds(steps, self.typical), bool(self.edited))
+        return Waterfall(self.typical, self.risk, tuple(steps), bool(self.edited))
 
 
-def _within_bounds(steps: Sequence[Step], start: float) -> tuple[Step, ...]:
+def _at_once(reasons: Sequence[Reason]) -> Reason:
+    """One line for columns that followed from an edit alike; a reason by itself stays as it is."""
+    first = reasons[0]
+    if len(reasons) == 1:
+        return first
+    points, printed = sum(one.points for one in reasons), sum(one.printed_points for one in reasons)
+    label = words.say("facts alike", count=words.count(len(reasons)))
+    fact = words.say("fact", label=label, value=first.value)
+    return replace(
+        first,
+        label=label,
+        fact=fact,
+        words=words.say("reason", fact=words.capital(fact), points=words.points(printed / 100)),
+        points=points,
+        printed_points=printed,
+        direction=_direction(points),
+        actionable=any(one.actionable for one in reasons),
+        usual="",
+        others=tuple(one.feature for one in reasons[1:]),
+    )
+
+
+def _within_bounds(steps: list[Step], start: float) -> list[Step]:
     """The steps by size; where the way would lead below 0 the raising ones first, where above 1 the lowering ones.
 
     No order helps where there is too much of both; then they stay by size.
     """
-    rest = [step for step in steps if len(step.features) > 1]
-    own = [step for step in steps if len(step.features) == 1]
-    up, down = [step for step in own if step.points > 0], [step for step in own if step.points <= 0]
+    up, down = [step for step in steps if step.points > 0], [step for step in steps if step.points <= 0]
 
     def inside(order: Sequence[Step]) -> bool:
         way = list(accumulate((step.points for step in order), initial=start))
         return min(way) >= 0 and max(way) <= 1
 
-    orders = ([*own, *rest], [*up, *down, *rest], [*down, *up, *rest])
-    return tuple(next((order for order in orders if inside(order)), orders[0]))
+    return next((order for order in (steps, [*up, *down], [*down, *up]) if inside(order)), steps)
 
 
 def account(
@@ -204,28 +242,45 @@ def account(
     features = schema.features
     sizes = np.array(points, dtype=np.float64)
     hundredths = in_hundredths(sizes[None])
-    order = [int(i) for i in _order(hundredths)[:, 0]]
-    if len(order) > shown + 1:  # one fact left over gets its own bar; a step named "1 other fact" would hide it
-        kept = [i for i in order if features[i].name in (edited if asked is None else asked)]
+    pieces = _pieces(values, edited, edited if asked is None else asked, schema)
+    together = np.stack([hundredths[piece].sum(axis=0) for piece in pieces])
+    order = [int(i) for i in _order(together)[:, 0]]
+    if len(order) > shown + 1:  # one line left over gets its own bar; a step named "1 other fact" would hide it
+        kept = [i for i in order if features[pieces[i][0]].name in (edited if asked is None else asked)]
         own = set(kept + [i for i in order if i not in set(kept)][: max(shown - len(kept), 0)])
         order = [i for i in order if i in own] + [i for i in order if i not in own]
         shown = len(own)
     else:
         shown = len(order)
     total = words.whole_percent(risk) - words.whole_percent(typical_risk)
-    printed = [int(whole) for whole in _printed(hundredths[order], shown, np.array([total]))[:, 0]]
+    places: list[int] = []
+    printed: list[int] = []
+    for i, number in zip(order, _printed(together[order], shown, np.array([total])), strict=True):
+        places += pieces[i]
+        printed += [int(whole) for whole in _largest_remainder(hundredths[pieces[i]], number)[:, 0]]
     can_change = actionable(schema)
 
     def told(i: int, number: int, *, named: bool = False) -> Reason:
         value = values.get(features[i].name)
         return reason(features[i], value, float(sizes[i]), schema, typical, printed=number, editable=can_change, named=named)
 
-    reasons = [told(i, number) for i, number in zip(order, printed, strict=True)]
+    reasons = [told(i, number) for i, number in zip(places, printed, strict=True)]
     often = Counter(one.fact for one in reasons)
     for place, one in enumerate(reasons):  # six services that all say "no internet service" are told apart by name
         if often[one.fact] > 1 and one.ambiguous:
-            reasons[place] = told(order[place], printed[place], named=True)
-    return Account(float(risk), float(typical_risk), tuple(reasons), shown, frozenset(edited))
+            reasons[place] = told(places[place], printed[place], named=True)
+    alike = tuple(frozenset(features[i].name for i in piece) for piece in pieces if len(piece) > 1)
+    return Account(float(risk), float(typical_risk), tuple(reasons), shown, frozenset(edited), alike)
+
+
+def _pieces(values: Mapping[str, Any], edited: Collection[str], asked: Collection[str], schema: Schema) -> list[list[int]]:
+    """The places of the features that are told in one line: those that followed from an edit and are the same level."""
+    pieces: dict[str, list[int]] = {}
+    for place, feature in enumerate(schema.features):
+        followed = feature.name in edited and feature.name not in asked and not feature.is_number
+        level = f"level {words.quantity(values.get(feature.name), feature, schema)}" if followed else f"column {place}"
+        pieces.setdefault(level, []).append(place)
+    return list(pieces.values())
 
 
 Whole = npt.NDArray[np.int64]
@@ -325,10 +380,14 @@ def reason(
         words=words.say("reason", fact=words.capital(line), points=words.points(whole / 100)),
         points=float(points),
         printed_points=whole,
-        direction="raises" if points > 0 else "lowers" if points < 0 else "neither",
+        direction=_direction(points),
         actionable=feature.name in (actionable(schema) if editable is None else editable),
         usual=usually,
     )
+
+
+def _direction(points: float) -> Direction:
+    return "raises" if points > 0 else "lowers" if points < 0 else "neither"
 
 
 def _side(value: Any, usual: Usual, feature: Feature) -> int:
@@ -352,14 +411,4 @@ def _usually(usual: Usual, side: int, value: Any, feature: Feature, schema: Sche
 
 def actionable(schema: Schema) -> frozenset[str]:
     """Columns an edit can change: editable ones, and what follows from them by a formula or a rule."""
-    from churn.data import formula
-
-    found = {feature.name for feature in schema.features if feature.editable}
-    follows = [(tuple(formula.columns(f.formula)), (f.name,)) for f in schema.features if f.formula]
-    follows += [(rule.columns, (name,)) for rule in schema.rules for name in rule.then]
-    grown = True
-    while grown:
-        new = {name for causes, effects in follows if found.intersection(causes) for name in effects} - found
-        found |= new
-        grown = bool(new)
-    return frozenset(found)
+    return frozenset(name for feature in schema.features if feature.editable for name in schema.follows[feature.name])

@@ -24,7 +24,7 @@ from typing import Any
 from churn import words
 from churn.base.expected_value import Assumptions, customer_value, offer_cost
 from churn.data.schema import Action, Schema
-from churn.model.risk_model import RiskModel
+from churn.model.risk_model import RiskModel, table_of
 from churn.understand.evidence import Evidence, Support
 from churn.understand.what_if import (
     FROM_NOW_ON,
@@ -35,7 +35,6 @@ from churn.understand.what_if import (
     limits,
     one_horizon_later,
     same,
-    table_of,
 )
 
 

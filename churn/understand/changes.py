@@ -2,14 +2,14 @@
 
 Candidates are the levels a category can have in this row and, of a number, quantiles of the reference sample. What each does
 alone is known exactly; sets of two and three are screened by laying these effects over each other and scoring them in one batch.
-What the screening finds is then made by the edit engine (*had it always been so*) and scored anew, so that every answer keeps all
-rules, derivations and ranges, and none rests on the screening. Sets that no real customer resembles are counted and left out.
+What the screening finds is then what the edit engine makes of it (*had it always been so*): parts that no rule or formula ties to
+each other are its edits put together, all others are made and scored anew. So every answer keeps all rules, derivations and
+ranges. Sets that no real customer resembles are counted and left out.
 Sets are sought by number of edits, then by how far they go; one that holds a smaller answer is no answer.
 
 For a page::
 
-    found = what_would_have_to_change(customer.row, band.below, model=pair.bundle.model, evidence=pair.evidence,
-                                      reference=pair.bundle.reference)
+    found = what_would_have_to_change(customer.row, band.below, model=pair.bundle.model, evidence=pair.evidence)
     for answer in found.answers: answer.words, answer.risk, answer.cascade
     found.note                                          # what to say beside, or instead
     state.scenario().to(answer.changes, customer.row)   # fill the what-if, as one step that can be undone
@@ -26,13 +26,12 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from churn import words
 from churn.data.schema import Feature, Schema
-from churn.model.risk_model import RiskModel
+from churn.model.risk_model import RiskModel, table_of
 from churn.understand.evidence import Evidence, Support
-from churn.understand.what_if import Edited, cascade_sentences, choices, edit, limits, same, table_of
+from churn.understand.what_if import Edited, cascade_sentences, choices, edit, limits, reach, same, together
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
@@ -97,7 +96,6 @@ def what_would_have_to_change(
     *,
     model: RiskModel,
     evidence: Evidence,
-    reference: pl.DataFrame,
     most_fields: int = MOST_FIELDS,
     most_answers: int = MOST_ANSWERS,
 ) -> Changes:
@@ -106,14 +104,14 @@ def what_would_have_to_change(
     Parameters
     ----------
     row: the conformed customer, column → value. below: the risk to come under, 0–1. model: any; of one whose reasons are slow,
-    fewer candidates are tried. reference: the model's reference sample. most_fields: 1 to 3.
+    fewer candidates are tried. most_fields: 1 to 3.
 
     Raises
     ------
     SchemaError: the schema's rules contradict each other.
     """
     effort = _QUICK if model.quick else _SLOW
-    search = _Search(row, below, model, evidence, reference, effort)
+    search = _Search(row, below, model, evidence, effort)
     for size in range(1, most_fields + 1):
         if search.risk < below or len(search.answers) >= most_answers or not search.parts:
             break
@@ -125,13 +123,34 @@ def what_would_have_to_change(
 class _Part:
     """Edits of one field, or of some that have to be seen together, as the edit engine makes them.
 
-    `effect` is all that they change: effects of several parts are laid over each other.
+    `effect` is all that they change: effects of several parts are laid over each other. `reach` as `what_if.reach`.
     """
 
     changes: Mapping[str, str | float]
     distance: float
     edited: Edited
     effect: Mapping[str, Any]
+    reach: frozenset[str] | None
+
+
+def _apart(parts: Sequence[_Part]) -> bool:
+    """Whether none of the parts can change what another reads or sets, so that laid over each other they are what the edit engine
+    makes of all."""
+    if len(parts) == 1:
+        return True
+    reaches = [part.reach for part in parts if part.reach is not None]
+    return len(reaches) == len(parts) and sum(map(len, reaches)) == len(frozenset[str]().union(*reaches))
+
+
+class _Made(NamedTuple):
+    """A set that reaches the goal: its place among the sets, its parts, the row where it had to be made anew, the risk, 0–1, and
+    whether anybody real looks like it."""
+
+    place: int
+    parts: Sequence[_Part]
+    edited: Edited | None
+    risk: float
+    supported: bool
 
 
 class _Search:
@@ -146,16 +165,16 @@ class _Search:
         below: float,
         model: RiskModel,
         evidence: Evidence,
-        reference: pl.DataFrame,
         effort: _Effort,
     ) -> None:
         self.row, self.below, self.model, self.evidence, self.effort = row, below, model, evidence, effort
         self.schema: Schema = model.schema
+        self._around = evidence.around(row)
         self.answers: list[Answer] = []
         self.unsupported, self.searched, self.complete = 0, 0, True
         self._spread: dict[str, float] = {}
         self._fields = [feature.name for feature in self.schema.features if feature.editable]
-        self.parts = list(self._singles(reference))
+        self.parts = list(self._singles())
         alone = np.arange(len(self.parts), dtype=np.int64)[None, :]
         risks = self._screen(np.concatenate([alone, [[-1]]], axis=1))  # and the row as it is
         self.risk = self.lowest = float(risks[-1])
@@ -166,13 +185,13 @@ class _Search:
 
     # -- parts --------------------------------------------------------------------------------------------------------------
 
-    def _singles(self, reference: pl.DataFrame) -> Iterator[_Part]:
+    def _singles(self) -> Iterator[_Part]:
         for feature in self.schema.features:
             if not feature.editable:
                 continue
             known = set[str | float]()
             if feature.is_number:
-                values: Sequence[str | float] = self._numbers(feature, reference)
+                values: Sequence[str | float] = self._numbers(feature)
             else:
                 values = [level.value for level in choices(self.row, feature, self.schema, self.evidence)]
             for value in values:
@@ -183,13 +202,12 @@ class _Search:
                     known.add(part.changes[feature.name])
                     yield part
 
-    def _numbers(self, feature: Feature, reference: pl.DataFrame) -> list[float]:
+    def _numbers(self, feature: Feature) -> list[float]:
         """Quantiles of the reference within what may be asked for, whole where the column is; lower ones of what is paid."""
-        known = reference[feature.name].drop_nulls().cast(pl.Float64).to_numpy()
-        if not known.size:
+        cuts = self.evidence.quantiles(feature, self.effort.values)
+        if not cuts.size:
             return []
         low, high = limits(feature)
-        cuts = np.quantile(known, np.linspace(0.01, 0.99, self.effort.values), method="nearest")
         self._spread[feature.name] = float(cuts[-1] - cuts[0]) or 1.0
         cuts = cuts.clip(low, high)
         own = self.row.get(feature.name)
@@ -203,7 +221,8 @@ class _Search:
         if edited.asked.keys() != changes.keys():
             return None
         asked = {name: value for name, value in edited.asked.items() if value is not None}
-        return _Part(asked, self._distance(asked), edited, {name: edited.row[name] for name in edited.changed})
+        effect = {name: edited.row[name] for name in edited.changed}
+        return _Part(asked, self._distance(asked), edited, effect, reach(edited, self.schema))
 
     def _distance(self, changes: Mapping[str, str | float]) -> float:
         total = 0.0
@@ -283,9 +302,9 @@ class _Search:
         self._find(sets, fields, risks, far, order, most_answers)
         if not self.answers:
             lower = np.argsort(risks, kind="stable")
-            for _, risk, _, support in self._made(sets, fields, risks, far, lower[risks[lower] < self.lowest], self.lowest):
-                if support.supported:
-                    self.lowest = risk
+            for made in self._made(sets, fields, risks, lower[risks[lower] < self.lowest], self.lowest):
+                if made.supported:
+                    self.lowest = made.risk
                     break
 
     def _sets(self, size: int) -> Places:
@@ -304,18 +323,18 @@ class _Search:
         chosen = chosen[:, apart]
         both = np.full((few, few), -2, dtype=np.int64)  # −2: no clash
         where = {int(place): i for i, place in enumerate(singles)}
-        for (i, j), together in self._clashing().items():
+        for (i, j), made in self._clashing().items():
             if i in where and j in where:
-                both[where[i], where[j]] = together
+                both[where[i], where[j]] = made
         blocks = []
         free = np.full(chosen.shape[1], True)
         for one, other in combinations(range(size), 2):
-            together = both[chosen[one], chosen[other]]
-            clash = free & (together != -2)
-            free &= together == -2
+            made = both[chosen[one], chosen[other]]
+            clash = free & (made != -2)
+            free &= made == -2
             rest = [singles[chosen[k][clash]] for k in range(size) if k not in (one, other)]
-            possible = together[clash] >= 0
-            blocks.append(_padded([together[clash][possible], *(places[possible] for places in rest)], size))
+            possible = made[clash] >= 0
+            blocks.append(_padded([made[clash][possible], *(places[possible] for places in rest)], size))
         blocks.insert(0, singles[chosen[:, free]])
         pairs = self._opened_by()
         if size == 2:
@@ -338,28 +357,13 @@ class _Search:
 
     def _screen(self, sets: Places) -> Floats:
         """The risk of each set, the effects of its parts laid over each other, float64 [sets]; all in one batch."""
-        used, which = np.unique(sets[sets >= 0], return_inverse=True)
-        places = np.zeros(sets.shape, dtype=np.int64)  # 0: nothing more
-        places[sets >= 0] = which + 1
-        parts = [self.parts[place] for place in used]
-        values = table_of([self.row, *(part.effect for part in parts)], self.schema)
-        columns = []
-        for name in self.schema.names:
-            touched = np.array([False, *(name in part.effect for part in parts)])
-            last = np.zeros(sets.shape[1], dtype=np.int64)  # whose value counts: that of the last part that sets it
-            if touched.any():
-                for layer in places:
-                    last = np.where(touched[layer], layer, last)
-            columns.append(pl.col(name).gather(pl.lit(pl.Series(last))))
-        return self.model.score(values.select(columns)).risk
+        return self.model.score_sets(self.row, [part.effect for part in self.parts], sets)
 
-    def _made(
-        self, sets: Places, fields: npt.NDArray[np.bool_], risks: Floats, far: Floats, order: Places, below: float
-    ) -> Iterator[tuple[Edited, float, float, Support]]:
+    def _made(self, sets: Places, fields: npt.NDArray[np.bool_], risks: Floats, order: Places, below: float) -> Iterator[_Made]:
         """Sets in that order as the edit engine makes them, where that takes the risk below a limit.
 
-        Each with its risk, distance and support. At most `_TRIES` of the same fields are made. A row that is just what was
-        screened has the risk it was given there; any other is scored anew.
+        At most `_TRIES` of the same fields are made. A row that is just what was screened has the risk it was given there; any
+        other is scored anew.
         """
         tried: dict[bytes, int] = {}
         chosen: list[tuple[bytes, int]] = []
@@ -372,53 +376,48 @@ class _Search:
                     break
         chunk = _CHUNK
         while chosen:
-            first: dict[bytes, int] = {}  # of the same fields one at a time: the next only counts where that is unlike anybody
-            later = [(key, place) for key, place in chosen if len(first) == chunk or first.setdefault(key, place) != place]
-            some, chosen, chunk = list(first.values()), later, 2 * chunk
-            made = [self._make([self.parts[part] for part in sets[:, place] if part >= 0]) for place in some]
-            found = [float(risks[place]) for place in some]
-            if other := [i for i, (_, as_screened) in enumerate(made) if not as_screened]:
-                scored = self.model.score(table_of([made[i][0].row for i in other], self.schema)).risk
-                for i, risk in zip(other, scored.tolist(), strict=True):
-                    found[i] = risk
-            kept = [
-                (edited, risk, float(far[place]))
-                for (edited, _), risk, place in zip(made, found, some, strict=True)
-                if risk < below and len(edited.asked) == fields[place].sum()
-            ]
-            supports = self.evidence.supports(self.row, [(edited.row, edited.changed) for edited, _, _ in kept])
-            for each, support in zip(kept, supports, strict=True):
-                yield (*each, support)
-                if support.supported:
-                    done = frozenset(each[0].asked)
-                    chosen = [(key, place) for key, place in chosen if self._names(fields[place]) != done]
+            some: dict[bytes, int] = {}  # of the same fields one at a time: the next only counts where that is unlike anybody
+            later = [(key, place) for key, place in chosen if len(some) == chunk or some.setdefault(key, place) != place]
+            chosen, chunk = later, 2 * chunk
+            parts = {place: [self.parts[part] for part in sets[:, place] if part >= 0] for place in some.values()}
+            made = {place: self._make(own) for place, own in parts.items() if not _apart(own)}
+            scored = self.model.score(table_of((edited.row for edited in made.values()), self.schema)).risk if made else ()
+            anew = dict(zip(made, map(float, scored), strict=True))
+            for key, place in some.items():
+                edited, own = made.get(place), parts[place]
+                risk = anew.get(place, float(risks[place]))
+                if risk >= below or (edited is not None and len(edited.asked) != fields[place].sum()):
+                    continue
+                after = {name: value for part in own for name, value in part.effect.items()} if edited is None else edited.row
+                supported = self._around.supported(after, after.keys() if edited is None else edited.changed)
+                yield _Made(place, own, edited, risk, supported)
+                if supported:
+                    chosen = [(other, later) for other, later in chosen if other != key]
 
-    def _names(self, fields: npt.NDArray[np.bool_]) -> frozenset[str]:
-        return frozenset(name for name, edited in zip(self._fields, fields, strict=True) if edited)
-
-    def _make(self, parts: Sequence[_Part]) -> tuple[Edited, bool]:
-        """A set as the edit engine makes it, and whether that is what was screened."""
+    def _make(self, parts: Sequence[_Part]) -> Edited:
+        """A set as the edit engine makes it."""
         if len(parts) == 1:
-            return parts[0].edited, True
-        wanted = {name: value for part in parts for name, value in part.changes.items()}
-        edited = edit(self.row, wanted, self.schema, self.evidence)
-        laid = {name: value for part in parts for name, value in part.effect.items()}
-        return edited, edited.changed == laid.keys() and all(same(edited.row[name], value) for name, value in laid.items())
+            return parts[0].edited
+        if _apart(parts):
+            return together([part.edited for part in parts], self.schema)
+        return edit(self.row, {name: value for part in parts for name, value in part.changes.items()}, self.schema, self.evidence)
 
     def _find(
         self, sets: Places, fields: npt.NDArray[np.bool_], risks: Floats, far: Floats, order: Places, most_answers: int
     ) -> None:
         """Add the answers among these sets, one for the same fields."""
         found: list[Answer] = []
-        for edited, risk, distance, support in self._made(sets, fields, risks, far, order, self.below):
-            if not support.supported:
+        for made in self._made(sets, fields, risks, order, self.below):
+            if not made.supported:
                 self.unsupported += 1
                 continue
+            edited = made.edited or self._make(made.parts)
             changes = {name: value for name, value in edited.asked.items() if value is not None}
             told = tuple(self._told(edited, name) for name in changes)
             follows = cascade_sentences(edited, self.schema)
-            found.append(Answer(changes, edited, risk, distance, told, follows, support))
-            self.lowest = min(self.lowest, risk)
+            support = self._around.support(edited.row, edited.changed)
+            found.append(Answer(changes, edited, made.risk, float(far[made.place]), told, follows, support))
+            self.lowest = min(self.lowest, made.risk)
             if len(self.answers) + len(found) == most_answers:
                 break
         self.answers += sorted(found, key=lambda answer: (answer.distance, answer.risk))

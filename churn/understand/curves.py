@@ -15,9 +15,9 @@ from typing import Any
 from churn import words
 from churn.data.schema import Feature, Schema
 from churn.errors import DataError
-from churn.model.risk_model import RiskModel
+from churn.model.risk_model import RiskModel, table_of
 from churn.understand.evidence import Evidence
-from churn.understand.what_if import Value, choices, edit, same, table_of
+from churn.understand.what_if import Value, choices, edit, same
 
 _MOST = 61  # values along one column
 _MOST_EACH = (8, 6)  # along the first and the second of two

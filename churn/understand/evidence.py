@@ -9,7 +9,7 @@ customers have to their nearest neighbour.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,6 +22,7 @@ from churn import words
 from churn.data.schema import Feature, Rule, Schema
 
 Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
 
 _ROWS = 4_000  # of the reference that distances are taken to; one question then costs about a millisecond
 _PROBES = 300  # rows whose nearest neighbour says what is usual
@@ -59,8 +60,14 @@ class Evidence:
         self._reference = reference.select(schema.names)
         self._known_reserved: dict[tuple[int, str], bool] = {}
         self._known_values: dict[str, Floats] = {}
-        self._known_together: dict[tuple[int, int], tuple[npt.NDArray[np.int64], ...]] = {}
+        self._known_strange: dict[tuple[int, int], Floats] = {}
+        self._known_quantiles: dict[tuple[str, int], Floats] = {}
         self._known_joint: dict[tuple[int, int], npt.NDArray[np.int64]] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is known: then everything goes."""
+        return self._reference.is_empty()
 
     # -- rules ----------------------------------------------------------------
 
@@ -150,6 +157,19 @@ class Evidence:
         rounded = np.clip(np.rint(cuts / step) * step, known[0], known[-1])
         return tuple(sorted({float(f"{value:.12g}") for value in rounded}))
 
+    def has_gaps(self, feature: Feature) -> bool:
+        """Whether a column was not known of somebody, so that the model has learnt what that goes with."""
+        return self._reference[feature.name].null_count() > 0
+
+    def quantiles(self, feature: Feature, most: int) -> Floats:
+        """`most` values of a number that were seen, lowest first, from the 1st hundredth to the 99th; empty where none is."""
+        key = (feature.name, most)
+        if key not in self._known_quantiles:
+            known = self._known(feature.name)
+            shares = np.linspace(0.01, 0.99, most)
+            self._known_quantiles[key] = np.quantile(known, shares, method="nearest") if len(known) else known
+        return self._known_quantiles[key]
+
     def _known(self, name: str) -> Floats:
         if name not in self._known_values:
             self._known_values[name] = self._reference[name].drop_nulls().cast(pl.Float64).sort().to_numpy()
@@ -173,33 +193,12 @@ class Evidence:
         self, before: Mapping[str, Any], edits: Sequence[tuple[Mapping[str, Any], Collection[str]]]
     ) -> tuple[Support, ...]:
         """The same of many edits of one row, each (row after, columns that differ): what they share is worked out once."""
-        if self._reference.is_empty():
-            return tuple(Support(True, "", 0.0, 0.0, ()) for _ in edits)
-        was = self._row(before)
-        apart = np.stack([self._apart(i, value) for i, value in enumerate(was)])  # [features, rows]
-        whole = apart.sum(axis=0)
-        limit = max(self._limit, float(whole.min()) / len(was))
-        codes_before = self._row_codes(was)
-        known: dict[tuple[int, float], Floats] = {}
-        found = []
-        for after, changed in edits:
-            places = [i for i, name in enumerate(self.schema.names) if name in changed]
-            if not places:
-                found.append(Support(True, "", 0.0, 0.0, ()))
-                continue
-            now = self._row(after)
-            total = whole
-            for i in places:
-                key = (i, now[i])
-                if key not in known:
-                    known[key] = self._apart(i, now[i]) - apart[i]
-                total = total + known[key]
-            distance = max(float(total.min()), 0.0) / len(was)
-            codes = self._row_codes(now)
-            unheard = self._unheard(codes, [i for i in places if codes[i] != codes_before[i]])
-            fine = not unheard and distance <= limit + _SLACK
-            found.append(Support(fine, "" if fine else self._note(after, unheard), distance, limit, unheard))
-        return tuple(found)
+        around = self.around(before)
+        return tuple(around.support(after, changed) for after, changed in edits)
+
+    def around(self, before: Mapping[str, Any]) -> Around:
+        """One row, ready to be asked about many edits of it."""
+        return Around(self, before)
 
     def placed(self, table: pl.DataFrame) -> Floats:
         """Conformed rows as distances take them, [n, features]: what `supported` asks for."""
@@ -213,7 +212,7 @@ class Evidence:
         was: the rows before, as `placed` gives them. after: of the n edited rows, at least the columns in `changed`.
         changed: feature → [n], whether it differs; features left out do not.
         """
-        if self._reference.is_empty():
+        if self.is_empty:
             return np.ones(len(was), dtype=np.bool_)
         places = {place: changed[name] for place, name in enumerate(self.schema.names) if name in changed}
         now = was.copy()
@@ -252,8 +251,7 @@ class Evidence:
         """One column of many rows as distances take it: `_row` of each."""
         feature = self.schema.features[place]
         if feature.is_number:
-            spread = self._spread[[one.name for one in self.schema.numbers].index(feature.name)]
-            return np.asarray(column.cast(pl.Float64).fill_null(math.nan).to_numpy() / float(spread))
+            return np.asarray(column.cast(pl.Float64).fill_null(math.nan).to_numpy() / self._spread_at[place])
         known = column.cast(pl.String).replace_strict(self._level_codes[feature.name], default=_UNKNOWN, return_dtype=pl.Int64)
         return np.where(column.is_null().to_numpy(), _MISSING, known.to_numpy()).astype(np.float64)
 
@@ -340,19 +338,22 @@ class Evidence:
         filled = [column.fill_null(_MISSING).to_numpy() for column in columns]
         return np.stack(filled, axis=1) if filled else np.empty((self._sample.height, 0), dtype=np.int64)
 
+    def _at(self, place: int, value: Any) -> float:
+        """A value as distances take it: a number over its spread (missing is NaN), a level as its code."""
+        feature = self.schema.features[place]
+        if not feature.is_number:
+            return float(_MISSING if value is None else self._level_codes[feature.name].get(str(value), _UNKNOWN))
+        return math.nan if words.is_nothing(value) else float(value) / self._spread_at[place]
+
     def _row(self, row: Mapping[str, Any]) -> tuple[float, ...]:
-        """A row as distances take it, in the schema's order: numbers over their spread (missing is NaN), levels as codes."""
-        spread = iter(self._spread)
-        found = []
-        for feature in self.schema.features:
-            value = row.get(feature.name)
-            if feature.is_number:
-                by = float(next(spread))
-                found.append(math.nan if value is None or words.is_nothing(value) else float(value) / by)
-            else:
-                codes = self._level_codes[feature.name]
-                found.append(float(_MISSING if value is None else codes.get(str(value), _UNKNOWN)))
-        return tuple(found)
+        """A row as distances take it, in the schema's order."""
+        return tuple(self._at(place, row.get(name)) for place, name in enumerate(self.schema.names))
+
+    @cached_property
+    def _spread_at(self) -> dict[int, float]:
+        """Place of a number column → its spread."""
+        places = (place for place, feature in enumerate(self.schema.features) if feature.is_number)
+        return dict(zip(places, self._spread.tolist(), strict=True))
 
     @cached_property
     def _columns(self) -> tuple[Floats, ...]:
@@ -412,34 +413,128 @@ class Evidence:
     def _counts(self) -> tuple[npt.NDArray[np.int64], ...]:
         return tuple(np.bincount(column) for column in self._binned)
 
-    def _together(self, place: int, code: int) -> tuple[npt.NDArray[np.int64], ...]:
-        """How often every code of every column comes with one code of one column; asked again and again, so kept."""
+    def _code(self, place: int, value: float) -> int:
+        """The code of one value, as `_bins` gives it."""
+        if place not in self._edges:
+            return int(value) + 1
+        return 0 if math.isnan(value) else int(np.searchsorted(self._edges[place], value, side="left")) + 1
+
+    @cached_property
+    def _starts(self) -> npt.NDArray[np.int64]:
+        """Where each column's codes begin if all columns' are counted through; the last is where they end."""
+        return np.cumsum([0, *(len(counts) for counts in self._counts)])
+
+    def _counted(self, codes: Codes) -> Codes:
+        """A row's codes counted through; one that nobody of the sample has is at the end."""
+        through = self._starts[:-1] + codes
+        return np.where(through < self._starts[1:], through, self._starts[-1])
+
+    def _strange(self, place: int, code: int) -> Floats | None:
+        """How often every code of every column, counted through, was to be expected with this code of this one, where that is
+        five times or more and nobody has both; else 0. None where nobody has the code. Asked again and again, so kept."""
         key = (place, code)
-        if key not in self._known_together:
+        if key not in self._known_strange:
+            counts = self._counts[place]
+            if code >= len(counts) or not counts[code]:
+                return None
             having = self._binned[:, self._binned[place] == code]
-            self._known_together[key] = tuple(
-                np.bincount(column, minlength=len(counts)) for column, counts in zip(having, self._counts, strict=True)
-            )
-        return self._known_together[key]
+            together = [np.bincount(column, minlength=len(own)) for column, own in zip(having, self._counts, strict=True)]
+            expected = np.concatenate(self._counts) * int(counts[code]) / self._sample.height
+            strange = np.where((expected >= _EXPECTED) & (np.concatenate(together) == 0), expected, 0.0)
+            self._known_strange[key] = np.append(strange, 0.0)
+        return self._known_strange[key]
 
-    def _row_codes(self, row: tuple[float, ...]) -> list[int]:
-        return [int(self._bins(place, np.array([value]))[0]) for place, value in enumerate(row)]
+    def _unheard(self, codes: Codes, moved: Iterable[int]) -> tuple[tuple[str, ...], ...]:
+        """Pairs of values nobody has though five or more were to be expected, and single values nobody has.
 
-    def _unheard(self, codes: list[int], changed: list[int]) -> tuple[tuple[str, ...], ...]:
-        """Pairs of values nobody has though five or more were to be expected, and single values nobody has."""
-        names, rows = self.schema.names, self._sample.height
-        own = [int(counts[code]) if code < len(counts) else 0 for code, counts in zip(codes, self._counts, strict=True)]
+        codes: of the row, [features]. moved: places whose code an edit changed.
+        """
+        names, through = self.schema.names, self._counted(codes)
         found: dict[tuple[str, ...], tuple[float, tuple[str, ...]]] = {}
-        for i in changed:
-            if own[i] == 0:
+        for i in moved:
+            strange = self._strange(i, int(codes[i]))
+            if strange is None:
                 found[(names[i],)] = (math.inf, (names[i],))
                 continue
-            together = self._together(i, codes[i])
-            for j, code in enumerate(codes):
-                expected = own[i] * own[j] / rows
-                if expected >= _EXPECTED and together[j][code] == 0:
-                    found.setdefault(tuple(sorted((names[i], names[j]))), (expected, (names[i], names[j])))
+            expected = strange[through]
+            for j in np.flatnonzero(expected).tolist():
+                found.setdefault(tuple(sorted((names[i], names[j]))), (float(expected[j]), (names[i], names[j])))
         return tuple(pair for _, pair in sorted(found.values(), key=lambda one: -one[0]))
+
+
+class Around:
+    """One row before any edit, and how far everybody is from it: what all questions about its edits share."""
+
+    def __init__(self, evidence: Evidence, before: Mapping[str, Any]) -> None:
+        self._evidence, self._before = evidence, before
+        self._places = {name: place for place, name in enumerate(evidence.schema.names)}
+        self._nearer: dict[tuple[int, float], Floats] = {}
+
+    def supported(self, after: Mapping[str, Any], changed: Collection[str]) -> bool:
+        """Whether an edited row is one the model can know about. after: at least the columns in `changed`."""
+        if self._evidence.is_empty or not changed:
+            return True
+        values = self._values(after, changed)
+        codes, moved = self._codes_of(values)
+        through = self._evidence._counted(codes)
+        for i in moved:
+            strange = self._evidence._strange(i, int(codes[i]))
+            if strange is None or strange[through].any():
+                return False
+        return self._distance(values) <= self._limit + _SLACK
+
+    def support(self, after: Mapping[str, Any], changed: Collection[str]) -> Support:
+        """The same with distance and reason. after: the whole row."""
+        if self._evidence.is_empty or not changed:
+            return Support(True, "", 0.0, 0.0, ())
+        values = self._values(after, changed)
+        distance = self._distance(values)
+        unheard = self._evidence._unheard(*self._codes_of(values))
+        fine = not unheard and distance <= self._limit + _SLACK
+        return Support(fine, "" if fine else self._evidence._note(after, unheard), distance, self._limit, unheard)
+
+    def _values(self, after: Mapping[str, Any], changed: Collection[str]) -> dict[int, float]:
+        """What changed, as distances take it, in the schema's order."""
+        places = sorted(self._places[name] for name in changed if name in self._places)
+        return {place: self._evidence._at(place, after[self._evidence.schema.names[place]]) for place in places}
+
+    def _codes_of(self, values: Mapping[int, float]) -> tuple[Codes, list[int]]:
+        """The row's codes [features], and the places where they are not what they were."""
+        codes = self._codes.copy()
+        for place, value in values.items():
+            codes[place] = self._evidence._code(place, value)
+        return codes, [place for place in values if codes[place] != self._codes[place]]
+
+    def _distance(self, values: Mapping[int, float]) -> float:
+        """To the nearest of the sample: the distance before, and what each change adds to it."""
+        total = self._whole
+        for key in values.items():
+            if key not in self._nearer:
+                self._nearer[key] = self._evidence._apart(*key) - self._apart[key[0]]
+            total = total + self._nearer[key]
+        return max(float(total.min()), 0.0) / len(self._places)
+
+    @cached_property
+    def _was(self) -> tuple[float, ...]:
+        return self._evidence._row(self._before)
+
+    @cached_property
+    def _codes(self) -> Codes:
+        return np.array([self._evidence._code(place, value) for place, value in enumerate(self._was)], dtype=np.int64)
+
+    @cached_property
+    def _apart(self) -> Floats:
+        """How far every row of the sample is in each column, [features, rows]."""
+        return np.stack([self._evidence._apart(place, value) for place, value in enumerate(self._was)])
+
+    @cached_property
+    def _whole(self) -> Floats:
+        whole: Floats = self._apart.sum(axis=0)
+        return whole
+
+    @cached_property
+    def _limit(self) -> float:
+        return max(self._evidence._limit, float(self._whole.min()) / len(self._places))
 
 
 def _grain(values: Floats) -> float:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from churn import words
 from churn.data import formula
 from churn.data.schema import Feature, Schema
+from churn.errors import DataError
 from churn.understand.account import Typical
 from churn.understand.evidence import Evidence
 from churn.understand.what_if import Edited, edit
+
+NOT_KNOWN: Final = ""  # what a form says of a fact that nobody knows; no level is spelt so
 
 
 def usual_customer(schema: Schema, typical: Typical, evidence: Evidence) -> dict[str, Any]:
@@ -34,9 +38,17 @@ def usual_customer(schema: Schema, typical: Typical, evidence: Evidence) -> dict
 def describe(changes: Mapping[str, Any], start: Mapping[str, Any], schema: Schema, evidence: Evidence) -> Edited:
     """The customer described by some fields, all others as in `start`; rules and formulas follow as in a what-if.
 
-    changes: column → value, of any feature. schema: `all_editable`. Raises DataError as `churn.understand.what_if.edit`.
+    changes: column → value, of any feature; `NOT_KNOWN` where the model has learnt from customers of whom it was not known
+    (`Evidence.has_gaps`). What would follow from that fact stays as it is. schema: `all_editable`. Raises DataError as
+    `churn.understand.what_if.edit`, and for a fact that cannot be left not known.
     """
-    return edit(start, changes, schema, evidence)
+    unknown = [name for name, value in changes.items() if value == NOT_KNOWN]
+    for name in unknown:
+        if not evidence.has_gaps(schema.feature(name)):
+            raise DataError(f"column {name!r} cannot be left not known: it was known of everybody the model learnt from")
+    given = {name: value for name, value in changes.items() if name not in unknown}
+    edited = edit({**start, **dict.fromkeys(unknown)}, given, schema, evidence)
+    return replace(edited, before=start, asked={**dict.fromkeys(unknown), **edited.asked})
 
 
 def all_editable(schema: Schema) -> Schema:

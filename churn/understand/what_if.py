@@ -12,11 +12,9 @@ The schema's rules are applied either way, and everything that changed besides i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
-
-import polars as pl
 
 from churn import words
 from churn.data import formula
@@ -115,6 +113,27 @@ def edit(
     stopped = [_stopped(name, wanted[name], edited.row[name], edited, schema) for name in short]
     order = {name: place for place, name in enumerate(schema.names)}
     return replace(edited, cascade=tuple(sorted((*edited.cascade, *stopped), key=lambda change: order[change.feature])))
+
+
+def reach(edited: Edited, schema: Schema) -> frozenset[str] | None:
+    """All columns that an edit could have changed; None where a number stopped on its way, which other edits can shift.
+
+    Edits whose reaches share no column leave each other as they are: no rule or formula of the one reads what the other sets.
+    """
+    if any(change.cause == "limit" for change in edited.cascade):
+        return None
+    return frozenset(name for asked in edited.asked for name in schema.follows[asked])
+
+
+def together(edits: Sequence[Edited], schema: Schema) -> Edited:
+    """Edits of one row, had it always been so, whose reaches share no column: `edit` of all that they ask for, not made anew."""
+    row = dict(edits[0].before)
+    for edited in edits:
+        row |= {name: edited.row[name] for asked in edited.asked for name in schema.follows[asked]}
+    order = {name: place for place, name in enumerate(schema.names)}
+    cascade = sorted((change for edited in edits for change in edited.cascade), key=lambda change: order[change.feature])
+    asked = {name: value for edited in edits for name, value in edited.asked.items()}
+    return Edited(edits[0].before, row, asked, tuple(cascade))
 
 
 def one_horizon_later(row: Mapping[str, Any], schema: Schema, evidence: Evidence | None = None) -> Mapping[str, Any]:
@@ -332,13 +351,6 @@ def _stopped(name: str, asked: Value, value: Value, edited: Edited, schema: Sche
     return Change(name, asked, value, "limit", words.say("why limit", label=labels), "")
 
 
-def table_of(rows: Iterable[Mapping[str, Any]], schema: Schema) -> pl.DataFrame:
-    """Rows, column → value, as the conformed table that a model scores in one batch."""
-    kept = list(rows)
-    types = {feature.name: pl.Float64 if feature.is_number else pl.String for feature in schema.features}
-    return pl.DataFrame({name: [row.get(name) for row in kept] for name in types}, schema=types)
-
-
 def limits(feature: Feature) -> tuple[float, float]:
     """The lowest and highest value a number may be edited to: within what has been seen, and within what there can be."""
     low, high = feature.range or (-math.inf, math.inf)
@@ -376,7 +388,9 @@ def _concerned(current: Mapping[str, Any], before: Mapping[str, Any], schema: Sc
     """Rules that name a column that is not as it was: the others hold, or are broken, as before."""
     if not schema.rules:
         return []
-    changed = {name for name in schema.names if not same(current.get(name), before.get(name))}
+    changed = {
+        name for name in schema.names if (now := current.get(name)) is not (was := before.get(name)) and not same(now, was)
+    }
     return [rule for rule in schema.rules if not (changed.isdisjoint(rule.columns) and changed.isdisjoint(rule.then))]
 
 
@@ -531,6 +545,8 @@ def _as_number(value: Any) -> float:
 
 def same(a: Any, b: Any) -> bool:
     """Whether two values of a column are the same; missing, however it is spelt, is the same as missing."""
+    if a is b:  # most of a row, in most edits
+        return True
     if isinstance(a, str) and isinstance(b, str):
         return a == b
     if words.is_nothing(a) or words.is_nothing(b):

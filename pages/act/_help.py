@@ -156,9 +156,7 @@ def _changes(pair: Pair, tried: Tried) -> None:
     found = widgets.answer(
         pair,
         ("changes", customer.key, goal.below),
-        lambda: what_would_have_to_change(
-            customer.row, goal.below, model=pair.bundle.model, evidence=pair.evidence, reference=pair.bundle.reference
-        ),
+        lambda: what_would_have_to_change(customer.row, goal.below, model=pair.bundle.model, evidence=pair.evidence),
         200,
     )
     if found.answers:
@@ -195,16 +193,18 @@ def _answers(pair: Pair, tried: Tried, found: Changes) -> None:
             "Risk after": [widgets.risk_cell(one.risk) for one in found.answers],
             "Change": [" · ".join(one.words) for one in found.answers],
             "Points": [words.points((words.whole_percent(one.risk) - own) / 100, unit=False) for one in found.answers],
-            "Also": [" ".join(one.cascade) for one in found.answers],
         },
-        {
-            "Risk after": percent_column(),
-            "Points": right("Against the risk as it is."),
-            "Also": st.column_config.TextColumn(help="What follows from the change."),
-        },
+        {"Risk after": percent_column(), "Points": right("Against the risk as it is.")},
         first="Change",
         icon=":material/play_arrow:",
         key="_answers",
         alt=f"Table: {len(found.answers)} ways to a lower risk; the smallest: {' and '.join(found.answers[0].words)}.",
         on_choose=choose,
     )
+    st.markdown("\n".join(_in_full(answer) for answer in found.answers))
+
+
+def _in_full(answer: Answer) -> str:
+    """A change with what follows from it, as an item of a list: the table cuts what is longer than its column. Markdown."""
+    follows = "".join(f" {escape(sentence.rstrip('.'))}." for sentence in answer.cascade)
+    return f"- {escape(' · '.join(answer.words))}.{f' :gray[{follows.strip()}]' if follows else ''}"

@@ -34,6 +34,7 @@ def _described(pair: Pair) -> None:
     left, right = st.columns([0.45, 0.55], gap="medium")
     with left:
         fields(pair, edited, pair.schema.names, NEW)
+        st.caption(_open(pair))
         for sentence in cascade_sentences(edited, pair.schema):
             st.caption(f":material/subdirectory_arrow_right: {escape(sentence)}")
         with st.container(horizontal=True):
@@ -52,6 +53,14 @@ def _described(pair: Pair) -> None:
             st.markdown(f":small[:orange[{escape(support.note)}]]")
         st.markdown(escape(account.title("New customer")) + ". " + account.sentence(markdown=True))
         widgets.chart(waterfall(account.waterfall), key="_new_waterfall")
-        told = [reason for reason in account.reasons if reason.printed_points][:_TOLD]
+        told = [reason for reason in account.lines if reason.printed_points][:_TOLD]
         st.markdown("\n".join(f"- {escape(reason.words)}" for reason in told))
         st.caption("The model's answer from customers like this one. Nothing of this is kept.")
+
+
+def _open(pair: Pair) -> str:
+    """Which facts can be left not known, and why the others cannot."""
+    labels = [words.lower_first(f.label) for f in pair.schema.features if pair.evidence.has_gaps(f)]
+    if not labels:
+        return words.say("form none open")
+    return words.say("form open", labels=escape(words.sentence_list(labels)))

@@ -54,7 +54,6 @@ def _similar(pair: Pair, customer: Customer, own: Account) -> None:
     if known:
         columns["Since then"] = [_became(one.customer) for one in found]
         looks["Since then"] = st.column_config.TextColumn(width="small", help="What became of the customer, where it is known.")
-    columns["Differs"] = [_differs(pair, customer, one.customer, own) for one in found]
     columns["Apart"] = [words.points(one.distance, signed=False) for one in found]
     looks["Apart"] = right("By how many points of risk their reasons differ, all facts together.")
     choosable(
@@ -66,6 +65,10 @@ def _similar(pair: Pair, customer: Customer, own: Account) -> None:
         alt=f"Table: {len(found)} customers most like {customer.key}; {found[0].customer.key} is nearest with a risk of "
         f"{words.percent(found[0].customer.risk)}.",
         on_choose=lambda row: _open(found[row].customer.key),
+    )
+    st.caption("How each differs, what weighs most for this customer first")
+    st.markdown(
+        "\n".join(f"- {escape(one.customer.key)}: {escape(_differs(pair, customer, one.customer, own))}" for one in found)
     )
 
 

@@ -60,9 +60,9 @@ def choosable(
     )
 
 
-def percent_column(help: str | None = None) -> Any:
+def percent_column(help: str | None = None, width: Any = "small") -> Any:
     """A risk, as `widgets.risk_cell` gives it."""
-    return st.column_config.ProgressColumn(min_value=0, max_value=100, format="%g%%", color="#DF8548", width="small", help=help)
+    return st.column_config.ProgressColumn(min_value=0, max_value=100, format="%g%%", color="#DF8548", width=width, help=help)
 
 
 def right(help: str | None = None, width: Any = "small") -> Any:

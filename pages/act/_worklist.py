@@ -21,6 +21,7 @@ from churn.data.source import parse_table
 from churn.errors import ChurnError
 from churn.model.metrics import stored
 from churn.words import escape_markdown as escape
+from pages.act._table import percent_column
 from pages.shared import data, state, widgets
 from pages.shared.data import Pair
 
@@ -79,7 +80,7 @@ def _table(pair: Pair, campaign: Campaign, listed: tuple[Member, ...], at: int) 
 
     columns: dict[str, Any] = {
         "Customer": [f":material/person_search: {one.customer}" for one in listed],
-        "Risk": [min(max(words.whole_percent(one.risk), 1), 99) for one in listed],
+        "Risk": [widgets.risk_cell(one.risk) for one in listed],
         "Stage": [words.capital(one.stage) for one in listed],
         "Reason": pyarrow.array([one.reason for one in listed], pyarrow.string()),
         "Owner": pyarrow.array([one.owner for one in listed], pyarrow.string()),
@@ -87,7 +88,7 @@ def _table(pair: Pair, campaign: Campaign, listed: tuple[Member, ...], at: int) 
     }
     config: dict[str, Any] = {
         "Customer": st.column_config.ButtonColumn(type="tertiary", alignment="left", on_click=open_one, key=click, width=150),
-        "Risk": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d%%", color="#DF8548", width=84),
+        "Risk": percent_column(width=84),
         "Stage": st.column_config.SelectboxColumn(options=[words.capital(stage) for stage in STAGES], required=True, width=120),
         "Reason": st.column_config.TextColumn(max_chars=200, width=220),
         "Owner": st.column_config.TextColumn(max_chars=80, width=120),

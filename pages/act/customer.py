@@ -115,8 +115,8 @@ def _chart(pair: Pair, account: Account) -> None:
 
 def _reasons(account: Account) -> None:
     st.header("Reasons in plain words", anchor=False)
-    raising = [reason for reason in account.reasons if reason.printed_points > 0]
-    lowering = [reason for reason in account.reasons if reason.printed_points < 0]
+    raising = [reason for reason in account.lines if reason.printed_points > 0]
+    lowering = [reason for reason in account.lines if reason.printed_points < 0]
     st.caption("What the risk is associated with, against what is usual")
     left, right = st.columns(2, gap="medium")
     with left:

@@ -17,6 +17,7 @@ from churn.score.score_file import Checked, FileScores, Match, label_of, notice_
 from churn.words import escape_markdown as escape
 from pages.act import _file, _new_customer
 from pages.act._file import MOST_ROWS, RENAMED, Work
+from pages.act._table import percent_column
 from pages.shared import data, widgets
 from pages.shared.data import Pair
 
@@ -356,7 +357,7 @@ def _result(pair: Pair, work: Work, scores: FileScores) -> None:
     first = table.head(_PREVIEW)
     shown: dict[str, list[object]] = {
         "Customer": first.to_series(0).to_list(),
-        "Risk": [min(max(words.whole_percent(one), 1), 99) for one in first[risk]],  # nothing is certain
+        "Risk": [widgets.risk_cell(one) for one in first[risk]],
         "Band": first[band].to_list(),
     }
     reasons = [name for name in others if name.startswith("reason")]
@@ -367,7 +368,7 @@ def _result(pair: Pair, work: Work, scores: FileScores) -> None:
         height="content",
         placeholder=words.NOTHING,
         column_config={
-            "Risk": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d%%", color="#DF8548", width="small"),
+            "Risk": percent_column(),
             "Band": st.column_config.TextColumn(width="small"),
         },
         alt=f"Table: the {len(first)} riskiest rows of the file with risk, band and reasons",

@@ -11,32 +11,41 @@ import streamlit as st
 
 from churn import words
 from churn.data.schema import Feature
+from churn.understand.new_customer import NOT_KNOWN
 from churn.understand.what_if import Edited, choices
 from churn.words import escape_markdown as escape
 from pages.shared.data import Pair
-from pages.shared.state import TRIED, Draft
+from pages.shared.state import NEW, TRIED, Draft
 
 
 def fields(pair: Pair, edited: Edited, names: Sequence[str], draft: Draft = TRIED) -> None:
-    """The fields; of those with two values, two beside each other. What is set becomes a step of `draft`."""
+    """The fields; of narrow ones, two beside each other. What is set becomes a step of `draft`.
+
+    For somebody new (`NEW`) numbers are typed, and what the model has learnt to do without can be left not known.
+    """
     features = [pair.schema.feature(name) for name in names]
-    levels = {feature.name: _levels(pair, edited, feature) for feature in features if not feature.is_number}
-    for narrow, group in groupby(features, key=lambda feature: len(levels.get(feature.name, "not narrow")) <= 2):
+    levels = {feature.name: _levels(pair, edited, feature, draft) for feature in features if not feature.is_number}
+
+    def is_narrow(feature: Feature) -> bool:
+        return draft == NEW if feature.is_number else len(levels[feature.name]) <= 2
+
+    for narrow, group in groupby(features, key=is_narrow):
         together = list(group)
         step = 2 if narrow else 1
         for start in range(0, len(together), step):
             row = together[start : start + step]
-            places = st.columns(2, gap="small") if len(row) == 2 else [st.container()]
+            places = st.columns(2, gap="small", vertical_alignment="bottom") if len(row) == 2 else [st.container()]
             for place, feature in zip(places, row, strict=True):
                 with place:
                     _field(pair, edited, feature, levels.get(feature.name, []), draft)
 
 
-def _levels(pair: Pair, edited: Edited, feature: Feature) -> list[str]:
-    """What a category can be in this row, what it is, and what it was, which undoes an edit."""
+def _levels(pair: Pair, edited: Edited, feature: Feature, draft: Draft) -> list[str]:
+    """What a category can be in this row, what it is, and what it was, which undoes an edit; of somebody new, not known too."""
     levels = [level.value for level in choices(edited.row, feature, pair.schema, pair.evidence)]
     own = [edited.row.get(feature.name), *([edited.before.get(feature.name)] if len(levels) > 1 else [])]
-    return list(dict.fromkeys([*levels, *(value for value in own if value is not None)]))
+    unknown = [NOT_KNOWN] if draft == NEW and pair.evidence.has_gaps(feature) else []
+    return list(dict.fromkeys([*levels, *(value for value in own if value is not None), *unknown]))
 
 
 def _field(pair: Pair, edited: Edited, feature: Feature, levels: Sequence[str], draft: Draft) -> None:
@@ -45,7 +54,9 @@ def _field(pair: Pair, edited: Edited, feature: Feature, levels: Sequence[str], 
     value, original = edited.row.get(feature.name), edited.before.get(feature.name)
     options: dict[str, Any] = {"key": key, "on_change": _set, "args": (pair, feature, key, original, draft)}
     if not feature.is_number:
-        _choice(pair, feature, levels, value, options)
+        _choice(pair, feature, levels, NOT_KNOWN if value is None and NOT_KNOWN in levels else value, options)
+    elif draft == NEW:
+        _typed(pair, feature, value, options)
     elif value is not None and math.isfinite(span := _span(pair, feature)) and span > 0:
         _slider(pair, feature, float(value), options)
     else:
@@ -57,7 +68,7 @@ def _choice(pair: Pair, feature: Feature, levels: Sequence[str], value: str | No
     st.session_state[options["key"]] = value
 
     def plain(level: str) -> str:  # a select box shows text as it is, the segments of a control read markup
-        return words.quantity(level, feature, pair.schema)
+        return words.capital(words.say("unknown")) if level == NOT_KNOWN else words.quantity(level, feature, pair.schema)
 
     def marked(level: str) -> str:
         return escape(plain(level))
@@ -79,6 +90,29 @@ def _number(pair: Pair, feature: Feature, value: float | None, options: dict[str
     st.number_input(_label(feature), value=None, placeholder="not known", **look, **options)
 
 
+def _typed(pair: Pair, feature: Feature, value: float | None, options: dict[str, Any]) -> None:
+    """A number of somebody new: typed exactly, within what has been seen; empty where it is not known and may be so."""
+    low, high = pair.evidence.limits(feature)
+    st.session_state[options["key"]] = value
+    step = 1.0 if feature.whole else pair.evidence.step(feature)
+    decimals = 0 if feature.whole else max(2, 1 - math.floor(math.log10(step)))
+    ends = [end if value is None else choose(end, value) for choose, end in ((min, low), (max, high))]
+    look: dict[str, Any] = {name: end for name, end in zip(("min_value", "max_value"), ends, strict=True) if math.isfinite(end)}
+    shown = [words.quantity(end, feature, pair.schema) for end in (low, high)]
+    told = [words.capital(words.say("to", low=shown[0], high=shown[1]))] if math.isfinite(high - low) else []
+    told += ["leave it empty if it is not known"] if pair.evidence.has_gaps(feature) else []
+    st.number_input(
+        _label(feature, pair.schema.currency),
+        value=None,
+        step=step,
+        format=f"%.{decimals}f",
+        placeholder=words.say("unknown"),
+        help=escape(" · ".join(told)) or None,
+        **look,
+        **options,
+    )
+
+
 def _slider(pair: Pair, feature: Feature, value: float, options: dict[str, Any]) -> None:
     kind: Callable[[float], float] = int if feature.whole else float
     low, high = pair.evidence.limits(feature)
@@ -92,10 +126,12 @@ def _span(pair: Pair, feature: Feature) -> float:
     return high - low
 
 
-def _label(feature: Feature) -> str:
-    """`Tenure, in months`; without the unit where the label says it or the value shows it."""
+def _label(feature: Feature, currency: str = "") -> str:
+    """`Tenure, in months`; without the unit where the label says it or the value shows it (but for `currency`, where typed)."""
     unit = words.plural(feature.unit, 2)
-    if feature.unit in ("", "money", "percent", "share") or unit.lower() in feature.label.lower():
+    if currency and (sign := {"money": currency, "percent": "%"}.get(feature.unit)):
+        return escape(f"{feature.label}, in {sign}")
+    if feature.unit in ("", "money", "percent", "share") or feature.unit.lower() in feature.label.lower():
         return escape(feature.label)
     return escape(f"{feature.label}, in {unit}")
 
@@ -114,6 +150,8 @@ def _set(pair: Pair, feature: Feature, key: str, original: Any, draft: Draft) ->
     A slider also spans the customer's own value where that lies outside what has been seen; what is between is brought back in.
     """
     value = st.session_state[key]
+    if value is None and draft == NEW and pair.evidence.has_gaps(feature):
+        draft.keep(draft.now().set(feature.name, NOT_KNOWN, original))
     if value is None:
         return
     if not feature.is_number:

@@ -205,7 +205,7 @@ def filters(pair: Pair, *, idle: bool = False) -> Filter:
     """
     choices = _choices(pair)
     rest = [choice for choice in choices if not choice.first]
-    _note_left_out(choices)
+    asked = _left_out_of_link(choices)
     with st.sidebar.container(key="_filters"):
         head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="_filters_head")
         head.header("Filters", anchor=False, width="content")
@@ -218,14 +218,29 @@ def filters(pair: Pair, *, idle: bool = False) -> Filter:
                 chosen |= {choice.column: _pills(choice) for choice in rest}
         if any(chosen.values()):
             head.button("Clear filters", type="tertiary", key="_clear", on_click=narrow, args=(pair, Filter()))
-    return Filter() if idle else Filter.of(chosen)
-
-
-def _note_left_out(choices: Sequence[_Choice]) -> None:
-    """Remember which groups a link asks for that nobody is in. The pills drop them from the address without a word."""
-    asked = [(one.label, label) for one in choices for label in st.query_params.get_all(one.key) if label not in _known(one)]
+    found = Filter.of(chosen)
     if asked:
-        st.session_state[_LEFT_OUT] = asked
+        st.session_state[_LEFT_OUT] = (asked, found)
+    elif state.entered() or st.session_state.get(_LEFT_OUT, ((), found))[1] != found:
+        st.session_state.pop(_LEFT_OUT, None)
+    return Filter() if idle else found
+
+
+def _left_out_of_link(choices: Sequence[_Choice]) -> list[str]:
+    """What a link filters by that is not there, as markdown: groups that nobody is in, which the pills drop from the address
+    without a word, and columns, which are dropped here. What pages write in the address has a "_" in its key."""
+    groups = [
+        f"{escape(one.label)}: {escape(label)}"
+        for one in choices
+        for label in st.query_params.get_all(one.key)
+        if label not in _known(one)
+    ]
+    known = {one.key for one in choices} | {"embed"}  # the latter is Streamlit's own
+    columns = [key for key in st.query_params if "_" not in key and key not in known]
+    named = [f"{escape(key)}: {escape(label)}" for key in columns for label in st.query_params.get_all(key)]
+    for key in columns:
+        del st.query_params[key]
+    return groups + named
 
 
 def _known(choice: _Choice) -> set[str]:
@@ -233,9 +248,10 @@ def _known(choice: _Choice) -> set[str]:
 
 
 def left_out() -> None:
-    """Say what of a link was left out, until it is closed."""
-    if asked := st.session_state.get(_LEFT_OUT):
-        named = words.sentence_list([f"{escape(column)}: {escape(label)}" for column, label in asked])
+    """Say what of a link was left out, until it is closed, another group is chosen or another page is opened."""
+    if _LEFT_OUT in st.session_state:
+        asked, _ = st.session_state[_LEFT_OUT]
+        named = words.sentence_list(asked)
         verb = "it is" if len(asked) == 1 else "they are"
         with st.container(horizontal=True, vertical_alignment="center", key="_left_out_box"):
             st.warning(

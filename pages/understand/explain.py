@@ -590,7 +590,7 @@ def _apart(pair: Pair, chosen: Filter) -> None:
         for label, key, now in (("From", _LEFT, left), ("To", _RIGHT, right)):
             st.session_state[address.box(key)] = _choice_name(pair, now)
             names = list(options)
-            st.selectbox(label, names, key=address.box(key), width=260, on_change=_pick_group, args=(key, options))
+            st.selectbox(label, names, key=address.box(key), width=_wide(names), on_change=_pick_group, args=(key, options))
     if found is None:
         st.markdown("Nobody is in one of the two groups with these filters.")
         return
@@ -600,6 +600,11 @@ def _apart(pair: Pair, chosen: Filter) -> None:
         return
     st.caption(_apart_words(found))
     _draw(drawn, key="_apart")
+
+
+def _wide(names: Sequence[str]) -> int:
+    """Pixels in which the longest name is seen whole beside the arrow; on a phone a box is as wide as the page at most."""
+    return max(260, round(1.1 * max(theme.width(name) for name in names)) + 64)
 
 
 def _apart_words(found: Gap) -> str:

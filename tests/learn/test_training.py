@@ -96,6 +96,8 @@ def test_the_card_says_what_matters_in_words(result: TrainingResult) -> None:
         "(saved)",
     ):
         assert words in card
+    assert "customers who left are marked “" in card
+    assert f"`{result.model.schema.target.column}`" not in card
     assert "Simulated" not in card
     assert "nan" not in card.lower().replace("finan", "")
 

@@ -15,6 +15,7 @@ from churn.errors import DataError, SchemaError
 from churn.model import trees as t
 from churn.model.calibration import KINDS, Calibrator, Kind, sigmoid
 from churn.model.encoder import Encoder
+from churn.model.risk_model import table_of, table_of_sets
 from churn.model.scoring import ScoringModel
 
 from .model_samples import SCHEMA, customers, lightgbm_booster, outcome
@@ -47,6 +48,24 @@ def test_scores_are_the_trained_models(trained: Any) -> None:
     raw = booster.predict(encoder.matrix(encoder.encode(table)), raw_score=True)
     np.testing.assert_allclose(scores.margin, raw, atol=1e-9)
     np.testing.assert_allclose(scores.risk, sigmoid(1.3 * raw - 0.2), atol=1e-12)
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_sets_of_effects_are_scored_as_the_rows_they_make(trained: Any, linear: bool) -> None:
+    """Values missing, new and as they were; where two effects set one column, the later counts."""
+    desk, random = model(trained, "logistic", linear), np.random.default_rng(5)
+    rows = customers(40, 3, 0.2, unseen=True).select(SCHEMA.names).to_dicts()
+    effects = [
+        {name: donor[name] for name in random.choice(SCHEMA.names, random.integers(1, 4), replace=False)} for donor in rows[1:]
+    ]
+    sets = random.integers(-1, len(effects), (3, 200))
+    made = [dict(rows[0]) for _ in range(200)]
+    for layer in sets:
+        for row, place in zip(made, layer, strict=True):
+            row.update(effects[place] if place >= 0 else {})
+    wanted = desk.score(table_of(made, SCHEMA)).risk
+    np.testing.assert_allclose(desk.score_sets(rows[0], effects, sets), wanted, atol=1e-15)
+    assert table_of_sets(rows[0], effects, sets, SCHEMA).equals(table_of(made, SCHEMA), null_equal=True)
 
 
 @pytest.mark.parametrize("engine", ["numpy", "compiled"])

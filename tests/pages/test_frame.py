@@ -223,6 +223,21 @@ def test_a_link_to_a_group_that_nobody_has_says_so(workspace: Path, run_page: Ru
     assert not run_page(workspace, contract=["Monthly"]).warning
 
 
+def test_a_link_to_a_column_that_is_not_there_says_so_until_something_else_is_chosen(workspace: Path, run_page: Run) -> None:
+    app = run_page(workspace, colour=["Red"], contract=["Monthly", "Nope"])
+    told = "This link filters by Contract: Nope and colour: Red, which these customers do not have; they are left out."
+    assert [one.value for one in app.warning] == [told]
+    assert "colour" not in app.query_params
+    assert app.run().warning
+    app.button(key="_chip contract Monthly").click().run()
+    assert not app.warning
+    app = run_page(workspace, colour=["Red"])
+    assert app.warning
+    app.switch_page(str(REPOSITORY / FILES["Cohorts"])).run()
+    assert not app.warning
+    assert not run_page(workspace, FILES["Cohorts"], by_row=["Contract"], embed=["true"]).warning
+
+
 @pytest.mark.parametrize(
     ("risk", "cell"), [(0.00001, 0.1), (0.0007, 0.1), (0.0062, 0.6), (0.01, 1), (0.414, 41), (0.99, 99), (0.9999, 99.9)]
 )

@@ -208,6 +208,22 @@ def test_a_customer_in_no_table_is_described_with_every_field(form: AppTest) -> 
     assert field(app, "tenure_m").value == was["tenure_m"]
 
 
+def test_numbers_are_typed_exactly_and_left_open_where_the_model_knows_how(form: AppTest) -> None:
+    fee = field(form, "monthly_fee")
+    was, model = fee.value, small_model(Schema.model_validate(DOCUMENT))
+    assert fee.label == "Monthly fee, in \\$"
+    app = fee.set_value(73.37).run()
+    assert field(app, "monthly_fee").value == 73.37
+    app = field(app, "monthly_fee").set_value(None).run()
+    row = {name: field(app, name).value for name in model.schema.names}
+    assert row["monthly_fee"] is None
+    assert app.metric[-1].value.strip(":gray[]") == f"{round(100 * model.explain_row(row).risk)}%"
+    assert "These can be left not known: " in said(app)
+    assert field(press(app, "_new_reset"), "monthly_fee").value == was
+    whole = field(app, "contract")
+    assert "Not known" not in whole.options
+
+
 def test_what_is_described_is_no_what_if_of_a_customer(workspace: Path, run_page: Run) -> None:
     app = run_page(workspace, PAGE, session={"_new": True, "_customer": "C*0011_"})
     app = field(app, "contract").set_value("Two years").run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from churn.data.schema import Schema
-from churn.model.risk_model import Scores
+from churn.model.risk_model import Effects, Floats, Scores, Sets, table_of_sets
 
 POINTS = {
     ("Contract", "Month-to-month"): 1.6,
@@ -39,6 +40,9 @@ class HandMade:
         margin -= np.log1p(table["tenure"].fill_null(30.0).to_numpy()) / 4
         margin -= table["Total"].fill_null(0.0).to_numpy() / 20_000
         return Scores(1 / (1 + np.exp(-margin)), margin)
+
+    def score_sets(self, row: Mapping[str, Any], effects: Effects, sets: Sets) -> Floats:
+        return self.score(table_of_sets(row, effects, sets, self.schema)).risk
 
     def one(self, row: dict[str, Any]) -> float:
         return float(self.score(pl.DataFrame([row])).risk[0])

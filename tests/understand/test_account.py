@@ -221,3 +221,37 @@ def test_the_way_of_a_waterfall_stays_between_0_and_1_where_it_can() -> None:
     assert steps(0.1, -0.2, 0.15, 0.05) == [0.15, 0.05, -0.2], "raising first, for the way would lead below nothing"
     assert steps(0.8, 0.3, -0.2, -0.05) == [-0.2, -0.05, 0.3]
     assert steps(0.5, 0.9, -0.8) == [0.9, -0.8], "no order helps"
+
+
+def test_what_followed_from_an_edit_alike_is_one_line(schema: Schema, typical: Typical) -> None:
+    """Both services went with the internet: their points are told together, and what decides keeps its bar."""
+    none = "No internet service"
+    row = {"tenure": 1.0, "Contract": "Month-to-month", "Internet": "No", "OnlineSecurity": none, "TechSupport": none}
+    row |= {"Monthly": 20.0, "Total": 20.0, "Senior": "No"}
+    points = {"tenure": 0.25, "Contract": 0.1251, "Internet": -0.2, "OnlineSecurity": -0.0551, "TechSupport": -0.0251}
+    points |= {"Monthly": 0.04, "Total": 0.002, "Senior": -0.001}
+    told = account(
+        row,
+        [points[name] for name in schema.names],
+        risk=0.17 + sum(points.values()),
+        typical_risk=0.17,
+        schema=schema,
+        typical=typical,
+        edited={"Internet", "OnlineSecurity", "TechSupport"},
+        asked={"Internet"},
+        shown=4,
+    )
+    steps = told.waterfall.steps
+    assert [(step.label, step.value, step.printed, step.edited) for step in steps] == [
+        ("Tenure", "1 month", 25, False),
+        ("Internet", "No", -20, True),
+        ("Contract", "Month-to-month", 13, False),
+        ("2 facts that go with the change", none, -8, True),
+        ("3 other facts", "", 4, False),
+    ]
+    assert sum(step.printed for step in steps) == words.whole_percent(told.risk) - 17
+    assert told.lines[3].words == "2 facts that go with the change: No internet service: −8 points"
+    assert told.lines[3].features == ("OnlineSecurity", "TechSupport")
+    assert sum(step.points for step in steps) == pytest.approx(told.risk - 0.17)
+    each = [reason.printed_points for reason in told.reasons if reason.feature in steps[3].features]
+    assert (len(told.reasons), sum(each)) == (8, -8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from itertools import combinations, product
 from typing import Any
 
@@ -14,7 +14,7 @@ from churn.data.schema import Schema
 from churn.model.risk_model import Scores
 from churn.understand import changes
 from churn.understand.changes import Changes, what_would_have_to_change
-from churn.understand.evidence import Evidence, Support
+from churn.understand.evidence import Around, Evidence, Support
 from churn.understand.what_if import Edited, edit
 
 from .hand_made import HandMade
@@ -22,18 +22,31 @@ from .hand_made import HandMade
 NONE = "No internet service"
 
 
+class _Always(Around):
+    """Gives one answer, whatever the edit."""
+
+    def __init__(self, answer: Support) -> None:
+        self.answer = answer
+
+    def supported(self, after: Mapping[str, Any], changed: Collection[str]) -> bool:
+        return self.answer.supported
+
+    def support(self, after: Mapping[str, Any], changed: Collection[str]) -> Support:
+        return self.answer
+
+
 class Anything(Evidence):
     """Finds everybody real: what is left is the search."""
 
-    def supports(self, before: Mapping[str, Any], edits: Sequence[Any]) -> tuple[Support, ...]:
-        return tuple(Support(True, "", 0.0, 1.0, ()) for _ in edits)
+    def around(self, before: Mapping[str, Any]) -> Around:
+        return _Always(Support(True, "", 0.0, 1.0, ()))
 
 
 class Nothing(Evidence):
     """Finds nobody real."""
 
-    def supports(self, before: Mapping[str, Any], edits: Sequence[Any]) -> tuple[Support, ...]:
-        return tuple(Support(False, "nobody", 1.0, 0.0, ()) for _ in edits)
+    def around(self, before: Mapping[str, Any]) -> Around:
+        return _Always(Support(False, "nobody", 1.0, 0.0, ()))
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +62,7 @@ def _search(
     row: dict[str, Any], below: float, schema: Schema, evidence: Evidence, reference: pl.DataFrame, **more: Any
 ) -> Changes:
     model = HandMade(schema, quick=more.pop("quick", True))
-    return what_would_have_to_change(row, below, model=model, evidence=evidence, reference=reference, **more)
+    return what_would_have_to_change(row, below, model=model, evidence=evidence, **more)
 
 
 def _everything(
@@ -187,7 +200,7 @@ def test_out_of_reach_says_how_far_it_gets(customer: dict[str, Any], schema: Sch
 def test_a_slow_model_is_asked_less_and_in_batches(customer: dict[str, Any], schema: Schema, reference: pl.DataFrame) -> None:
     quick, slow = HandMade(schema), HandMade(schema, quick=False)
     for model in (quick, slow):
-        found = what_would_have_to_change(customer, 1e-6, model=model, evidence=Anything(reference, schema), reference=reference)
+        found = what_would_have_to_change(customer, 1e-6, model=model, evidence=Anything(reference, schema))
     assert sum(slow.asked) < 0.6 * sum(quick.asked)
     assert len(slow.asked) < 15
     assert found.complete
@@ -238,7 +251,5 @@ def test_to_charge_more_is_no_answer(customer: dict[str, Any], schema: Schema, r
     row = {**customer, "Monthly": 55.0}
     without_money = _with(schema, money=None)
     for described, answers in ((schema, 0), (without_money, 1)):
-        found = what_would_have_to_change(
-            row, 0.5, model=LikesHighPrices(described), evidence=Anything(reference, described), reference=reference
-        )
+        found = what_would_have_to_change(row, 0.5, model=LikesHighPrices(described), evidence=Anything(reference, described))
         assert sum(answer.changes.keys() == {"Monthly"} for answer in found.answers) == answers

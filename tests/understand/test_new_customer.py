@@ -9,7 +9,7 @@ from churn.data.schema import Schema
 from churn.errors import DataError
 from churn.understand.account import Typical
 from churn.understand.evidence import Evidence
-from churn.understand.new_customer import all_editable, describe, usual_customer
+from churn.understand.new_customer import NOT_KNOWN, all_editable, describe, usual_customer
 
 from .conftest import NONE, SERVICES
 
@@ -58,3 +58,16 @@ def test_every_field_can_be_filled_in_and_what_follows_follows(
     assert own.row["Total"] == 500.0  # filled in, so not worked out
     with pytest.raises(DataError, match="must be one of"):
         describe({"Contract": "for ever"}, start, form, evidence)
+
+
+def test_a_fact_can_be_left_not_known_where_the_model_knows_what_that_goes_with(
+    start: dict[str, object], schema: Schema, reference: pl.DataFrame, evidence: Evidence
+) -> None:
+    gaps = Evidence(reference.with_columns(tenure=pl.when(pl.int_range(pl.len()) > 9).then("tenure")), schema)
+    form = all_editable(schema)
+    edited = describe({"tenure": NOT_KNOWN, "Contract": "Two year"}, start, form, gaps)
+    assert edited.row == {**start, "tenure": None, "Contract": "Two year"}  # what would follow from it stays
+    assert edited.changed == {"tenure", "Contract"}
+    assert edited.asked == {"tenure": None, "Contract": "Two year"}
+    with pytest.raises(DataError, match="'tenure' cannot be left not known"):
+        describe({"tenure": NOT_KNOWN}, start, form, evidence)
