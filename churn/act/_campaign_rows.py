@@ -125,7 +125,7 @@ def engaged(connection: sql.Connection, workspace: str) -> Sequence[Row]:
     """Every member of every campaign with what tells whether they may be called again."""
     joined = MEMBERS.join(CAMPAIGNS, (MEMBERS.c.workspace == CAMPAIGNS.c.workspace) & (MEMBERS.c.campaign == CAMPAIGNS.c.id))
     asked: sql.Select[Any] = sql.select(
-        *(MEMBERS.c.customer, MEMBERS.c.campaign, MEMBERS.c.arm, MEMBERS.c.contacted),
+        *(MEMBERS.c.customer, MEMBERS.c.campaign, MEMBERS.c.band, MEMBERS.c.arm, MEMBERS.c.contacted),
         *(CAMPAIGNS.c.status, CAMPAIGNS.c.made, CAMPAIGNS.c.started, CAMPAIGNS.c.horizon_days),
     )
     return connection.execute(asked.select_from(joined).where(MEMBERS.c.workspace == workspace)).all()

@@ -127,23 +127,28 @@ def known_members(records: Records, id: str, outcomes: pl.DataFrame, *, today: d
     return _known(find(records, id), members(records, id), outcomes.filter(pl.col("known_at") <= day))
 
 
-def treated(records: Records) -> pl.DataFrame:
-    """Whose leaving may have been changed by a call: `customer`, `campaign`, and the days `start` to `end` of its horizon.
-
-    Those to be called of every campaign that was started, reached or not, for who could not be reached is no random part of them.
-    """
+def drawn(records: Records) -> pl.DataFrame:
+    """Who was drawn into which arm of every campaign that was started: `customer`, `campaign`, `band` (of risk, within which arms
+    were drawn), `arm`, and the days `start` to `end` of the campaign's horizon."""
     from churn.act import _campaign_rows as rows
     from churn.base.records import utc
 
     with records.read() as connection:
         found = rows.engaged(connection, records.workspace)
+    begun = [(row, utc(row.started).date()) for row in found if row.status != DRAFT and row.started is not None]
     listed = [
-        (row.customer, row.campaign, begun := utc(row.started).date(), begun + timedelta(days=row.horizon_days))
-        for row in found
-        if row.arm == CALL and row.status != DRAFT and row.started is not None
+        (row.customer, row.campaign, row.band, row.arm, start, start + timedelta(days=row.horizon_days)) for row, start in begun
     ]
-    schema = {"customer": pl.String(), "campaign": pl.String(), "start": pl.Date(), "end": pl.Date()}
-    return pl.DataFrame(listed, schema=schema, orient="row")
+    texts = dict.fromkeys(("customer", "campaign", "band", "arm"), pl.String())
+    return pl.DataFrame(listed, schema={**texts, "start": pl.Date(), "end": pl.Date()}, orient="row")
+
+
+def treated(records: Records) -> pl.DataFrame:
+    """Those of `drawn` whose leaving may have been changed by a call.
+
+    Those to be called of every campaign that was started, reached or not, for who could not be reached is no random part of them.
+    """
+    return drawn(records).filter(pl.col("arm") == CALL)
 
 
 def is_treated(table: pl.DataFrame, treated: pl.DataFrame, *, key: str, snapshot: str | None, horizon_days: float) -> pl.Series:
@@ -151,15 +156,49 @@ def is_treated(table: pl.DataFrame, treated: pl.DataFrame, *, key: str, snapshot
 
     Parameters
     ----------
-    table: with the key as text, and the date column `snapshot`, where the table has one. treated: as `treated` gives it.
+    table: with the key, and the date column `snapshot`, where the table has one. treated: as `treated` gives it.
     horizon_days: of the labels: a row is touched where its own horizon and that of a campaign overlap.
     """
+    touched = _met(table, treated, key, snapshot, horizon_days)["row"]
+    return pl.int_range(table.height, eager=True).is_in(touched.unique().to_list()).alias("treated")
+
+
+def with_stand_ins(
+    table: pl.DataFrame, drawn: pl.DataFrame, *, key: str, snapshot: str | None, horizon_days: float
+) -> tuple[pl.DataFrame, int, int]:
+    """A labelled table in which those kept uncalled stand for those called; how many rows gave way, and how many to nobody.
+
+    Arms are drawn at random within a campaign's risk band, so those kept uncalled in it are like those called but for the call.
+    Each row that a call may have changed gives way to a copy of a row of theirs, in turn, which weights them by one over their
+    share (Horvitz and Thompson 1952) in whole rows. Copies have the key of their row: whoever draws or splits keeps a key
+    together.
+
+    Parameters
+    ----------
+    drawn: as `drawn` gives it; the rest is as in `is_treated`.
+    """
+    met = _met(table, drawn, key, snapshot, horizon_days)
+    called = met.filter(pl.col("arm") == CALL).unique("row", maintain_order=True)
+    kept = met.filter(~pl.col("row").is_in(called["row"].to_list())).unique("row", maintain_order=True)
+    order = np.random.default_rng(0)  # what is left of a round goes to anybody, not to those who come first in the table
+    there = {place: rows["row"].to_numpy() for place, rows in kept.group_by("campaign", "band")}
+    copies = [
+        np.resize(order.permutation(there[place]), rows.height)
+        for place, rows in called.group_by("campaign", "band", maintain_order=True)
+        if place in there
+    ]
+    chosen = np.concatenate([np.setdiff1d(np.arange(table.height), called["row"].to_numpy()), *copies])
+    return table[chosen], called.height, table.height - len(chosen)
+
+
+def _met(table: pl.DataFrame, drawn: pl.DataFrame, key: str, snapshot: str | None, horizon_days: float) -> pl.DataFrame:
+    """Rows of a labelled table whose horizon meets that of a campaign: their number, `row`, and the columns of `drawn`."""
+    day = [] if snapshot is None else [pl.col(snapshot).alias("day")]
+    met = table.select(pl.col(key).cast(pl.String).alias("customer"), *day).with_row_index("row").join(drawn, on="customer")
     if snapshot is None:
-        return table[key].cast(pl.String).is_in(treated["customer"].unique().to_list()).alias("treated")
-    rows = table.select(pl.col(key).cast(pl.String).alias("customer"), pl.col(snapshot).alias("day")).with_row_index("row")
+        return met
     over = pl.col("day") + pl.duration(days=round(horizon_days))
-    touched = rows.join(treated, on="customer").filter((pl.col("start") < over) & (pl.col("end") > pl.col("day")))
-    return rows["row"].is_in(touched["row"].unique().to_list()).alias("treated")
+    return met.filter((pl.col("start") < over) & (pl.col("end") > pl.col("day")))
 
 
 # -- in words ------------------------------------------------------------------

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from churn.model.metrics import Estimate
 
 StoreOption = Annotated[str | None, typer.Option(help="Store to use: a folder or s3://bucket/prefix.")]
-_KEEP, _LEAVE_OUT = "keep", "leave-out"
+_KEEP, _LEAVE_OUT, _WEIGHT = _TREATED = "keep", "leave-out", "weight"
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -78,8 +78,9 @@ def train(
     treated: Annotated[
         str,
         typer.Option(
-            metavar="keep|leave-out",
-            help="Rows of customers whom a campaign was calling at that time: their leaving may have been changed by it.",
+            metavar="keep|leave-out|weight",
+            help="Rows of customers whom a campaign was calling at that time: their leaving may have been changed by it. "
+            "With weight, those whom it kept uncalled at random stand for them.",
         ),
     ] = "keep",
     promote: Annotated[bool, typer.Option("--promote", help="Make the winner the champion, if the gates hold.")] = False,
@@ -97,8 +98,8 @@ def train(
 
     if trials is not None and minutes is not None:
         raise SettingsError("--trials and --minutes exclude each other; give one of them")
-    if treated not in (_KEEP, _LEAVE_OUT):
-        raise SettingsError(f"--treated must be {_KEEP} or {_LEAVE_OUT}, not {treated!r}")
+    if treated not in _TREATED:
+        raise SettingsError(f"--treated must be {_KEEP}, {_LEAVE_OUT} or {_WEIGHT}, not {treated!r}")
     settings = real_workspace(context, store=store)
     described = Schema.load(schema)
     registry = registry_of(settings)
@@ -113,6 +114,9 @@ def train(
         if treated == _LEAVE_OUT:
             conformed, left_out = _without_treated(conformed, described, settings)
             remarked.append(f"{left_out:,} rows are left out, for a campaign was calling their customers at that time.")
+        if treated == _WEIGHT:
+            conformed, remark = _with_stand_ins(conformed, described, settings)
+            remarked.append(remark)
         result = training.train(
             conformed,
             described,
@@ -177,6 +181,18 @@ def _without_treated(table: pl.DataFrame, schema: Schema, settings: Settings) ->
         called = results.treated(records)
     touched = results.is_treated(table, called, key=schema.key, snapshot=snapshot, horizon_days=schema.horizon_days)
     return table.filter(~touched), int(touched.sum())
+
+
+def _with_stand_ins(table: pl.DataFrame, schema: Schema, settings: Settings) -> tuple[pl.DataFrame, str]:
+    """The same rows, those kept uncalled in place of those called, and in a sentence how many."""
+    snapshot = schema.snapshot.column if schema.snapshot else None
+    with closing(Records(settings)) as records:
+        drawn = results.drawn(records)
+    found, gave_way, alone = results.with_stand_ins(
+        table, drawn, key=schema.key, snapshot=snapshot, horizon_days=schema.horizon_days
+    )
+    told = f"Customers kept uncalled stand for those called at that time in {gave_way - alone:,} rows"
+    return found, f"{told}; {alone:,} are left out, for nobody like them was kept uncalled." if alone else f"{told}."
 
 
 def publish_model(result: TrainingResult, registry: Registry, simulated: bool, report: Report) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from churn.act import campaigns, effect, results, worklist
 from churn.act.campaigns import CALL, HOLDOUT
-from churn.act.results import is_treated, measure, treated
+from churn.act.results import is_treated, measure, treated, with_stand_ins
 from churn.base.expected_value import Assumptions
 from churn.base.records import Records
 from churn.settings import Settings
@@ -237,6 +237,42 @@ def test_a_row_is_treated_where_its_horizon_meets_a_campaigns() -> None:
     found = is_treated(table, whom, key="id", snapshot="day", horizon_days=90)
     assert found.to_list() == [False, True, True, True, False, False]
     assert is_treated(table, whom, key="id", snapshot=None, horizon_days=30).to_list() == [True] * 5 + [False]
+
+
+def _drawn(*rows: tuple[str, str, str]) -> pl.DataFrame:
+    listed = [(customer, "c", band, arm, date(2026, 7, 1), date(2026, 9, 29)) for customer, band, arm in rows]
+    return pl.DataFrame(listed, schema=["customer", "campaign", "band", "arm", "start", "end"], orient="row")
+
+
+def test_those_kept_uncalled_stand_for_those_called_of_their_band() -> None:
+    people = [("A", "High", CALL), ("B", "High", CALL), ("C", "High", "holdout"), ("D", "Low", CALL), ("E", "Low", "holdout")]
+    arms = _drawn(*people, ("F", "Medium", CALL))
+    table = pl.DataFrame({"id": list("ABCDEFGA"), "day": [date(2026, 7, 1)] * 7 + [date(2026, 1, 1)]})
+    found, gave_way, alone = with_stand_ins(table, arms, key="id", snapshot="day", horizon_days=90)
+    assert sorted(found["id"]) == ["A", "C", "C", "C", "E", "E", "G"]  # A long before the call, and nobody for F
+    assert (gave_way, alone) == (4, 1)
+    undated, gave_way, _ = with_stand_ins(table.drop("day").head(7), arms, key="id", snapshot=None, horizon_days=30)
+    assert sorted(undated["id"]) == ["C", "C", "C", "E", "E", "G"]
+    assert gave_way == 4
+    nobody = with_stand_ins(table, arms.clear(), key="id", snapshot="day", horizon_days=90)
+    assert nobody[0].equals(table)
+    assert nobody[1:] == (0, 0)
+
+
+def test_the_share_that_leaves_is_that_of_a_world_without_calls() -> None:
+    """Of 20,000 in two bands 40% and 20% leave uncalled, and half as many called; the table is sorted by who left."""
+    rng = np.random.default_rng(6)
+    band = np.where(rng.random(20_000) < 0.3, "High", "Low")
+    arm = np.where(rng.random(20_000) < np.where(band == "High", 0.9, 0.3), CALL, "holdout")
+    left = rng.random(20_000) < np.where(band == "High", 0.4, 0.2) * np.where(arm == CALL, 0.5, 1.0)
+    keys = [f"K{number}" for number in range(20_000)]
+    table = pl.DataFrame({"id": keys, "left": left}).sort("left")
+    found, gave_way, alone = with_stand_ins(
+        table, _drawn(*zip(keys, band, arm, strict=True)), key="id", snapshot=None, horizon_days=30
+    )
+    assert (found.height, gave_way, alone) == (20_000, int((arm == CALL).sum()), 0)
+    assert found["left"].mean() == pytest.approx(0.3 * 0.4 + 0.7 * 0.2, abs=0.03)  # five standard errors
+    assert table["left"].mean() == pytest.approx(0.3 * 0.4 * 0.55 + 0.7 * 0.2 * 0.85, abs=0.01)
 
 
 def test_ten_simulated_campaigns_through_the_database_find_the_effect_that_is_there(records: Records) -> None:

@@ -82,11 +82,14 @@ def test_errors_are_one_line(campaign: Desk) -> None:
     assert len(both) == 2
 
 
-def test_training_can_leave_out_whom_a_campaign_was_calling(campaign: Desk) -> None:
-    assert "--treated must be keep or leave-out" in campaign.run("train", "t.csv", "--schema", "s.yaml", "--treated", "no").line
+def test_training_can_leave_out_or_weight_whom_a_campaign_was_calling(campaign: Desk) -> None:
+    refused = campaign.run("train", "t.csv", "--schema", "s.yaml", "--treated", "no").line
+    assert "--treated must be keep, leave-out or weight, not 'no'" in refused
     campaign.done("campaign", "start", "summer-save")
     found = campaign.done("train", "t.csv", "--schema", "s.yaml", *QUICK, "--treated", "leave-out", "--json").json
     assert "150 rows are left out, for a campaign was calling their customers at that time." in found["notes"]
+    found = campaign.done("train", "t.csv", "--schema", "s.yaml", *QUICK, "--treated", "weight", "--json").json
+    assert "Customers kept uncalled stand for those called at that time in 150 rows." in found["notes"]
 
 
 def test_whom_calling_changes_is_told_only_of_a_finished_campaign_with_enough_outcomes(trained: Desk) -> None:
