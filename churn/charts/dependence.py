@@ -335,7 +335,8 @@ def _told(one: Value) -> str:
 
 
 def _scale(low: float, high: float) -> tuple[float, float, list[float]]:
-    """Ends of an axis of points and its ticks: whole steps of 1, 2, 5 … points."""
+    """Ends of an axis of points and its ticks: whole steps of 1, 2, 5 … points, within what points can be."""
+    low, high = max(low, -1.0), min(high, 1.0)
     width = max(high - low, 0.01)
     power = 10.0 ** math.floor(math.log10(width / _TICKS))
     step = next(n * power for n in (1, 2, 5, 10) if n * power * _TICKS >= width)
