@@ -52,6 +52,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "catboost": {"depth": 3, "learning_rate": 0.1, "l2_leaf_reg": 3.0, "trees": 80},
     "gradient-boosting": {"learning_rate": 0.1, "max_depth": 3, "trees": 40},
 }
+_CALIBRATED = 500  # rows on which a calibrated estimator is judged
 MODELS = ("logistic-regression", "lightgbm", "catboost", "average")
 
 
@@ -202,7 +203,8 @@ def test_what_is_printed_adds_up_with_a_scikit_learn_champion(described: Describ
     trained = (CalibratedClassifierCV(forest, cv=2) if calibrated else forest).fit(given, described.y)
     model = EstimatorModel.build(schema, skops_file.dump(trained), described.table.head(60))
     # a calibrator around forests is explained row by row, which takes long: some rows of it, all of the forest alone
-    _printed_adds_up(model, described.table.sample(40, seed=8) if calibrated else described.table)
+    rows = described.table
+    _printed_adds_up(model, rows.sample(min(_CALIBRATED, rows.height), seed=8) if calibrated else rows)
 
 
 # -- what a feature contributes: by the definition ---------------------------------------------------------------------

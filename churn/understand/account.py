@@ -243,7 +243,7 @@ def account(
     sizes = np.array(points, dtype=np.float64)
     hundredths = in_hundredths(sizes[None])
     pieces = _pieces(values, edited, edited if asked is None else asked, schema)
-    together = np.stack([hundredths[piece].sum(axis=0) for piece in pieces])
+    together = np.add.reduceat(hundredths[[i for piece in pieces for i in piece]], np.cumsum([0, *map(len, pieces[:-1])]))
     order = [int(i) for i in _order(together)[:, 0]]
     if len(order) > shown + 1:  # one line left over gets its own bar; a step named "1 other fact" would hide it
         kept = [i for i in order if features[pieces[i][0]].name in (edited if asked is None else asked)]
@@ -257,7 +257,8 @@ def account(
     printed: list[int] = []
     for i, number in zip(order, _printed(together[order], shown, np.array([total])), strict=True):
         places += pieces[i]
-        printed += [int(whole) for whole in _largest_remainder(hundredths[pieces[i]], number)[:, 0]]
+        each = _largest_remainder(hundredths[pieces[i]], number)[:, 0] if len(pieces[i]) > 1 else number
+        printed += [int(whole) for whole in each]
     can_change = actionable(schema)
 
     def told(i: int, number: int, *, named: bool = False) -> Reason:

@@ -54,8 +54,8 @@ def _similar(pair: Pair, customer: Customer, own: Account) -> None:
     if known:
         columns["Since then"] = [_became(one.customer) for one in found]
         looks["Since then"] = st.column_config.TextColumn(width="small", help="What became of the customer, where it is known.")
-    columns["Apart"] = [words.points(one.distance, signed=False) for one in found]
-    looks["Apart"] = right("By how many points of risk their reasons differ, all facts together.")
+    columns["Points apart"] = [words.points(one.distance, signed=False, unit=False) for one in found]
+    looks["Points apart"] = right("By how many points of risk their reasons differ, all facts together.")
     choosable(
         columns,
         looks,

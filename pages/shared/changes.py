@@ -32,6 +32,8 @@ def since_the_last_scoring(pair: Pair, chosen: Filter, who: str) -> None:
     st.caption(f"{who}, compared with {words.day(found.since)}")
     lines = _told(pair, found, None if chosen else pair.movers)
     st.markdown("\n".join(f"- {line}" for line in lines))
+    if chosen and found.same_model and pair.movers and pair.movers.drivers:
+        st.caption("Which column goes with the change is known of all customers together, not of those of a filter")
 
 
 def _told(pair: Pair, found: GroupMovers, whole: Movers | None) -> list[str]:

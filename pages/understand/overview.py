@@ -143,6 +143,8 @@ def _tiles(pair: Pair, chosen: Filter, totals: Totals) -> None:
         )
         st.caption(escape(also))
 
+    if chosen and len(pair.past) > 1:
+        st.caption("How the figures moved over past scorings is kept for all customers together, not for those of a filter")
     with st.grid(4 if pair.snapshot.has_money else 3, min_column_width=170, key="_tiles"):
         if pair.snapshot.has_money:
             with widgets.tile():

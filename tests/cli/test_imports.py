@@ -48,6 +48,18 @@ def ready(desk: Desk) -> Desk:
 ARGUMENTS = ("import-model", "forest.skops", "--schema", "s.yaml", "--reference", "t.csv")
 
 
+def test_a_model_from_elsewhere_is_explained_as_any_other(ready: Desk) -> None:
+    ready.done(*ARGUMENTS, "--promote")
+    ready.done("score", "t.csv", "--publish")
+    told = ready.done("explain", "t.csv", "--limit", "3", "--json").json
+    for one in told["customers"]:
+        points = sum(reason["points"] for reason in one["reasons"]) + one["other_points"]
+        assert told["typical_risk"] + points == pytest.approx(one["risk"], abs=1e-6)
+        lines = ready.done("explain", one["customer"]).out.splitlines()
+        assert lines[0] == one["title"]
+        assert [line.strip() for line in lines[2:]] == [reason["words"] for reason in one["reasons"]]
+
+
 def test_a_model_from_elsewhere_becomes_the_champion_and_scores(ready: Desk) -> None:
     ran = ready.done(*ARGUMENTS, "--promote")
     for words in (

@@ -27,6 +27,7 @@ from churn.understand.actions import rank_actions
 from churn.understand.evidence import Evidence
 from pages.shared import data
 
+from ..cli.conftest import Desk
 from .browsing import settled
 from .page_bases import BASES, DOCUMENT, customers, publish_model, publish_scoring, raw_names, small_model
 
@@ -69,6 +70,31 @@ def field(app: AppTest, name: str) -> Any:
 
 def said(app: AppTest) -> str:
     return "\n".join(element.value for element in (*app.title, *app.caption, *app.markdown, *app.warning)).replace("\\", "")
+
+
+def test_screen_file_and_command_line_say_the_same_of_the_same_customers(
+    workspace: Path, run_page: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words, numbers and rounding: the page, what is scored into a file, and `churn explain`."""
+    monkeypatch.delenv("CHURN_REALDATA", raising=False)  # of the tests; the command takes it for a setting
+    desk = Desk(workspace)
+    customers(600, seed=1).write_csv(workspace / "t.csv")
+    desk.done("score", "t.csv", "--out", "scored.csv")
+    scored = pl.read_csv(workspace / "scored.csv", infer_schema=False)
+    for key in (KEY, "C*0003_", "C*0009_", "C*0040_"):
+        title, typical, *lines = desk.done("explain", key, "--reasons", "99").out.splitlines()
+        reasons = [line.strip() for line in lines]
+        app = run_page(workspace, PAGE, session={"_customer": key})
+        assert app.title[0].value.replace("\\", "") == title
+        shown = said(app)
+        assert re.search(r"this customer's (.+)\. Most", typical)[1] in title  # type: ignore[index]
+        for sign in "+−":  # five of each side are told, the others added up
+            side = [reason for reason in reasons if re.search(rf": \{sign}[\d]+ points?$", reason)]
+            assert all(f"- {reason}" in shown for reason in side[:5]), key
+        row = scored.filter(pl.col("customer") == key).row(0, named=True)
+        in_file = [row[f"reason {rank}"] for rank in (1, 2, 3) if row[f"reason {rank}"]]
+        assert in_file
+        assert in_file == reasons[: len(in_file)]
 
 
 def test_cold_page_offers_a_search_and_the_riskiest(workspace: Path, run_page: Run) -> None:

@@ -61,6 +61,9 @@ def test_changes_since_the_last_scoring(workspace: Path, run_page: Run) -> None:
 def test_changes_are_those_of_the_filter(workspace: Path, run_page: Run, risks: pl.DataFrame) -> None:
     some = risks.filter(pl.col("contract") == "Monthly").height
     told = texts(run_page(workspace, contract=["Monthly"]))
+    kept = "How the figures moved over past scorings is kept for all customers together, not for those of a filter"
+    assert kept in told
+    assert kept not in texts(run_page(workspace))
     assert "These customers, compared with" in told
     assert f"**{some} customers**" in told
     assert "accounts for the largest change" not in told  # known of the whole base only
