@@ -335,12 +335,13 @@ def _told(one: Value) -> str:
 
 
 def _scale(low: float, high: float) -> tuple[float, float, list[float]]:
-    """Ends of an axis of points and its ticks: whole steps of 1, 2, 5 … points, within what points can be."""
-    low, high = max(low, -1.0), min(high, 1.0)
+    """Ends of an axis of points and its ticks: whole steps of 1, 2, 5 … points, within what points can be where these are."""
     width = max(high - low, 0.01)
     power = 10.0 ** math.floor(math.log10(width / _TICKS))
     step = next(n * power for n in (1, 2, 5, 10) if n * power * _TICKS >= width)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    most = math.floor(1 / step + 1e-9)
+    first, last = first if low < -1 else max(first, -most), last if high > 1 else min(last, most)
     marks = [round(i * step, 6) for i in range(first, last + 1)]
     return marks[0], marks[-1] if len(marks) > 1 else marks[0] + step, marks
 
