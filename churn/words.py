@@ -238,6 +238,7 @@ TEMPLATES = {
     "left out campaign": "In an open campaign already",
     "left out holdout": "Kept uncalled in an open campaign",
     "left out gone": "Left already",
+    "left out not scored": "No longer among the customers scored",
     "left out no phone": "No phone number that can be dialled",
     "left out no worth": "What they pay is not known",
     "left out same phone": "Same phone as somebody placed better",

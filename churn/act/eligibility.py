@@ -14,7 +14,8 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -51,6 +52,9 @@ REASONS: Final = (
     *(DO_NOT_CONTACT, SUPPRESSED, NO_CONSENT, RECENT, IN_CAMPAIGN),
     *(IN_HOLDOUT, GONE, NO_PHONE, NO_WORTH, SAME_PHONE),
 )
+NOT_SCORED: Final = "not scored"  # of a customer of an earlier list: no longer in the base, so nothing is known of them today
+# What speaks against a call whenever it becomes known; the other reasons are about being put on a list.
+WITHDRAWS: Final = (DO_NOT_CONTACT, SUPPRESSED, NO_CONSENT, GONE)
 _BIT: Final = {reason: np.uint16(1 << place) for place, reason in enumerate(REASONS)}
 _SHARED: Final = (DO_NOT_CONTACT, SUPPRESSED, RECENT, IN_CAMPAIGN, IN_HOLDOUT)  # of a phone, not only of a customer
 NOBODY: Final = np.uint32(2**32 - 1)  # the household of whoever has no phone
@@ -62,12 +66,12 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """How many customers are left out for a reason, one of `REASONS` or `UNLIKE`; each is counted once."""
+    """How many customers are left out for a reason, one of `REASONS`, `UNLIKE` or `NOT_SCORED`; each is counted once."""
 
     reason: str
     customers: int
 
-    def in_words(self, recent_days: int) -> str:
+    def in_words(self, recent_days: int = 0) -> str:
         """`Contacted in the last 30 days`."""
         return words.say(f"left out {self.reason}", days=words.counted(recent_days, "day"))
 
@@ -247,6 +251,29 @@ def candidates(standing: Standing, pool: Pool, *, needs_worth: bool) -> Candidat
     household = _shared(standing.people.household[pool.places[fine]])
     money = None if pool.money is None else pool.money[fine]
     return Candidates(Pool(pool.places[fine], pool.risk[fine], money), household, tuple(left_out), len(pool.places))
+
+
+def withdrawn(standing: Standing, snapshot: Snapshot, customers: pl.Series) -> dict[str, str]:
+    """Who of a list made earlier must not be called any more: customer → the first reason of `WITHDRAWS` that holds by now.
+
+    `customers`: their keys. Of somebody who is no longer in the base nobody knows it, so `NOT_SCORED` speaks against them.
+    """
+    places = snapshot.places(customers)
+    flags = standing.flags[places]
+    first = np.full(len(places), len(WITHDRAWS))
+    for place, reason in reversed(list(enumerate(WITHDRAWS))):
+        first[(flags & _BIT[reason]) != 0] = place
+    keys = snapshot.rows(places)[snapshot.schema.key].cast(pl.String).to_list()
+    now = dict(zip(keys, first.tolist(), strict=True))
+    reasons = dict(enumerate((*WITHDRAWS, None)))
+    found = {key: reasons[now[key]] if key in now else NOT_SCORED for key in customers.cast(pl.String).to_list()}
+    return {key: reason for key, reason in found.items() if reason is not None}
+
+
+def counted(found: Mapping[str, str]) -> tuple[LeftOut, ...]:
+    """How many are left out for each reason there is, in the fixed order. `found`: customer → reason."""
+    counts = Counter(found.values())
+    return tuple(LeftOut(reason, counts[reason]) for reason in (*REASONS, NOT_SCORED) if counts[reason])
 
 
 def _shared(household: NDArray[np.uint32]) -> NDArray[np.uint32]:

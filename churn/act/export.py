@@ -12,7 +12,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -22,6 +22,7 @@ import polars as pl
 from churn import words
 from churn.act import segments
 from churn.act.call_list import ACTION, CUSTOMER, OWNER, RANK, REASONS, SAME, VALUE, WORTH, Terms, dialled
+from churn.act.eligibility import LeftOut
 from churn.base.expected_value import Assumptions
 from churn.base.groups import BAND, Filter
 from churn.base.snapshot import RISK
@@ -50,7 +51,8 @@ _LISTED = 20  # exports told of at most
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a list comes from: what its manifest says and its info sheet tells. `campaign`: its id, None where it is no
-    campaign's; `title`: what the list is called; `simulated`: whether its customers are made up."""
+    campaign's; `title`: what the list is called; `simulated`: whether its customers are made up; `left_out`: who was drawn for it
+    and must not be called any more, by reason."""
 
     title: str
     filter: Filter
@@ -61,11 +63,13 @@ class Origin:
     assumptions: Assumptions
     simulated: bool
     campaign: str | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What is recorded of an export. `unmasked`: whether contact data is in it as it is; `sha256` of the file's bytes."""
+    """What is recorded of an export. `unmasked`: whether contact data is in it as it is; `sha256`: of the file; `plan`: the
+    terms of its list, and how many of it were `left_out` for which reason, as JSON."""
 
     id: str
     campaign: str | None
@@ -143,6 +147,7 @@ def export(
             content = workbook(
                 [Sheet(origin.title, table, _formats(table, schema)), Sheet("About this list", about, filtered=False)], at
             )
+    left_out = {"left_out": dict(map(astuple, origin.left_out))} if origin.left_out else {}
     manifest = Manifest(
         id=id,
         campaign=origin.campaign,
@@ -152,7 +157,7 @@ def export(
         model=origin.model,
         scoring=origin.scoring,
         assumptions=json.dumps(asdict(origin.assumptions), sort_keys=True),
-        plan=json.dumps(asdict(origin.terms), sort_keys=True),
+        plan=json.dumps(asdict(origin.terms) | left_out, sort_keys=True),
         rows=told,
         sha256=hashlib.sha256(content).hexdigest(),
         unmasked=unmasked and contacts is not None,
@@ -258,6 +263,7 @@ def info(origin: Origin, schema: Schema, *, id: str, who: str, at: datetime, row
         ("Budget", words.NOTHING if terms.budget is None else words.money(terms.budget, currency)),
         ("Kept uncalled", words.percent(terms.holdout)),
         ("Ranked by", f"{terms.ranking(schema)} ({terms.learnt})" if terms.learnt else terms.ranking(schema)),
+        *((f"Left out: {words.lower_first(one.in_words())}", words.count(one.customers)) for one in origin.left_out),
         *((f"{one.name} (assumption)", f"{one.value}. {one.sentence}") for one in origin.assumptions.in_words(schema)),
         ("Contact data", "as it is" if unmasked else "masked"),
         ("Exported by", who),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -159,13 +159,13 @@ def in_words(event: Event) -> str:
     return words.say("change to", label=label, before=before, after=after)
 
 
-def sheet(records: Records, id: str, *, simulated: bool = False) -> pl.DataFrame:
+def sheet(records: Records, id: str, *, simulated: bool = False, without: Collection[str] = ()) -> pl.DataFrame:
     """The worklist as a file to fill in: who, what is known of each, and the version that an import will hold it against.
 
-    `simulated`: with a column that says so.
+    `simulated`: with a column that says so; `without`: customers to be left out, as they must not be called any more.
     """
     found = find(records, id)
-    members = listed(records, id, limit=found.size)
+    members = [one for one in listed(records, id, limit=found.size) if one.customer not in without]
     note = [pl.Series("Note", [words.say("simulated")] * len(members), dtype=pl.String)] if simulated else []
     return pl.DataFrame(
         {
@@ -222,7 +222,7 @@ def edit(
             return Member(*member_values(row))
         if row.version != version:
             since = _since(records, connection, campaign, customer, version)
-            raise RecordsConflict(f"{_told(customer, since)}; your change was not kept. Look at it again")
+            raise RecordsConflict(f"{_told(customer, since)}; your change was not kept. Look at it again", row.version)
         done = _write(records, connection, campaign, row, wanted, who, source, now, uuid.uuid4().hex)
         if done is None:  # on a server somebody may have been faster since it was read
             raise RecordsConflict(

@@ -14,8 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from churn import words
-from churn.act import campaigns, results, uplift, worklist
-from churn.act.campaigns import FINISHED, TO_CALL, Campaign
+from churn.act import campaigns, eligibility, results, uplift, worklist
+from churn.act.campaigns import CALL, FINISHED, TO_CALL, Campaign
 from churn.act.effect import Effect
 from churn.act.results import Result
 from churn.base.records import Records
@@ -124,13 +124,18 @@ def sheet(
     campaign: Id,
     to: Annotated[Path, typer.Argument(metavar="FILE", help="File to write: .xlsx or .csv.")],
 ) -> None:
-    """Write the worklist to a file to fill in, without contact data; `churn campaign import` takes it back."""
+    """Write the worklist to a file to fill in, without contact data; `churn campaign import` takes it back.
+
+    Whoever must not be called any more is left out, and counted.
+    """
     spreadsheet.check_place(to)
     settings = settings_of(context)
     with closing(Records(settings)) as records:
-        table = worklist.sheet(records, campaign, simulated=settings.simulated)
+        stop = _withdrawn(settings, records, campaign)
+        table = worklist.sheet(records, campaign, simulated=settings.simulated, without=stop)
     spreadsheet.write(table, to)
     out.print(escape(f"{words.counted(table.height, 'customer')} written to {to}."))
+    lists.print_left_out(eligibility.counted(stop))
 
 
 @app.command(name="import")
@@ -240,6 +245,14 @@ def known_outcomes(settings: Settings) -> pl.DataFrame:
 
 
 # -- inside --------------------------------------------------------------------
+
+
+def _withdrawn(settings: Settings, records: Records, campaign: str) -> dict[str, str]:
+    """Who of those to be called must not be any more; of a finished campaign nobody is called."""
+    if campaigns.find(records, campaign).status == FINISHED:
+        return {}
+    called = campaigns.members(records, campaign).filter(pl.col("arm") == CALL)["customer"]
+    return lists.withdrawn(settings, records, called)
 
 
 def _row(label: str, found: Effect) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from churn import words
-from churn.act import campaigns, eligibility, export, segments, uplift, uplift_base
+from churn.act import campaigns, eligibility, export, segments, uplift, uplift_base, worklist
 from churn.act.call_list import (
     ACTION,
     CUSTOMER,
@@ -101,6 +101,7 @@ class _Work:
     doubt: Check | None  # why no money is told
     learnt: Comparison | None  # what the ranking by whom calling changes is from, where it is that
     who: Principal
+    standing: eligibility.Standing
 
     @property
     def snapshot(self) -> Snapshot:
@@ -187,8 +188,10 @@ def export_(
     kind = _kind(to, delimiter)
     terms = Terms(offer=offer, capacity=capacity, budget=budget, holdout=holdout)
     with _working(context, terms, where, segment, rank_by) as work:
-        listed = rows(work.ranking, work.known, 0, work.end.customers) if campaign is None else _members(work, campaign)
-        origin = work.origin if campaign is None else _of_campaign(work, campaign)
+        if campaign is None:
+            listed, origin = rows(work.ranking, work.known, 0, work.end.customers), work.origin
+        else:
+            listed, origin = _of_campaign(work, campaign)
         if work.doubt is not None and origin.model == work.snapshot.model:
             listed = without_money(listed)
         contacts = contact_data(listed[CUSTOMER], work.known.folder, work.bundle.schema)
@@ -210,6 +213,7 @@ def export_(
         print_json(asdict(made.manifest))
         return
     out.print(escape(f"{words.counted(made.manifest.rows, 'customer')} written to {to}; recorded as export {made.manifest.id}."))
+    print_left_out(origin.left_out)
     out.print(f"sha256 {made.manifest.sha256}", style="dim")
 
 
@@ -236,15 +240,7 @@ def _working(
         with Snapshot.open(folder, schema, settings) as snapshot:
             chosen = _filter(where or (), segment, snapshot, records)
             report("Looking who may be called", 0, 0)
-            suppressed = eligibility.suppression(settings, schema)
-            standing = eligibility.standing(
-                snapshot,
-                eligibility.people(folder, snapshot, settings),
-                settings,
-                engaged=campaigns.engaged(records),
-                gone=_gone(settings, snapshot),
-                suppressed=suppressed,
-            )
+            standing = _standing(settings, snapshot, folder, records)
             able = eligibility.candidates(standing, snapshot.pool(chosen), needs_worth=snapshot.has_money)
             learnt = changes = None
             if rank_by == BY_UPLIFT:
@@ -272,6 +268,7 @@ def _working(
                 doubt=failed,
                 learnt=learnt,
                 who=person(settings),
+                standing=standing,
             )
     records.close()
 
@@ -286,6 +283,43 @@ def _uplift(snapshot: Snapshot, folder: Path, settings: Settings, report: Report
     if learnt is None:
         raise CampaignRefused(words.say("uplift nothing learnt"))
     return learnt, uplift_base.of_base(learnt, store, snapshot, folder, settings, report)
+
+
+def withdrawn(settings: Settings, records: Records, customers: pl.Series) -> dict[str, str]:
+    """Who of a list made earlier must not be called any more, and why (`eligibility.withdrawn`).
+
+    Raises
+    ------
+    SuppressionStops, DataError: who must not be called is not known for sure. NoChampion: nobody is scored.
+    """
+    registry = registry_of(settings)
+    pointer = registry.pointer()
+    if pointer is None or pointer.scoring is None:
+        raise NoChampion(f"no customers are scored yet; first: {first_steps(settings)}, then: churn score TABLE --publish")
+    schema, folder = registry.load_model(pointer.model).schema, registry.scoring_folder(pointer.scoring)
+    with Snapshot.open(folder, schema, settings) as snapshot:
+        return eligibility.withdrawn(_standing(settings, snapshot, folder, records), snapshot, customers)
+
+
+def print_left_out(left_out: Sequence[eligibility.LeftOut]) -> None:
+    """How many of those drawn for a campaign are left out of a file, by reason."""
+    if left_out:
+        total = sum(one.customers for one in left_out)
+        out.print(f"Left out, as they must not be called any more: {words.counted(total, 'customer')}.", style="yellow")
+    for one in left_out:
+        out.print(escape(f"  {one.in_words()}: {one.customers:,}"))
+
+
+def _standing(settings: Settings, snapshot: Snapshot, folder: Path, records: Records) -> eligibility.Standing:
+    """What speaks today against calling whom."""
+    return eligibility.standing(
+        snapshot,
+        eligibility.people(folder, snapshot, settings),
+        settings,
+        engaged=campaigns.engaged(records),
+        gone=_gone(settings, snapshot),
+        suppressed=eligibility.suppression(settings, snapshot.schema),
+    )
 
 
 def _gone(settings: Settings, snapshot: Snapshot) -> pl.Series:
@@ -332,17 +366,24 @@ def _campaign(work: _Work, name: str) -> campaigns.Campaign:
     )
 
 
-def _members(work: _Work, campaign: str) -> pl.DataFrame:
-    """Those to be called in a campaign, as the rows of a list, with what stands in the worklist: filled in, it can come back."""
+def _of_campaign(work: _Work, campaign: str) -> tuple[pl.DataFrame, export.Origin]:
+    """Those of a campaign who may still be called, as the rows of a list, and where they come from.
+
+    With what stands in the worklist: filled in, the file can come back.
+    """
+    origin = _origin_of(work, campaign)
     found = campaigns.members(work.records, campaign).filter(pl.col("arm") == CALL)
+    stop = eligibility.withdrawn(work.standing, work.snapshot, found[CUSTOMER])
+    found = found.filter(~pl.col(CUSTOMER).is_in(list(stop)))
     listed = found.rename({"risk": RISK}).with_columns(pl.lit(None, pl.String).alias(SAME))
     told = listed.join(reasons_of(listed[CUSTOMER], work.known), on=CUSTOMER, how="left", maintain_order="left")
     filled = [pl.col("due").alias("Due"), pl.col("stage").alias("Stage"), pl.col("reason").alias("Reason")]
     kept = [RANK, CUSTOMER, RISK, "band", VALUE, WORTH, *(f"reason_{n}" for n in range(1, REASONS + 1)), ACTION, OWNER, SAME]
-    return told.select(*kept, *filled, pl.col("version").alias("Edit"))
+    told = told.select(*kept, *filled, pl.col("version").alias(worklist.HEADINGS["version"]))
+    return told, replace(origin, left_out=eligibility.counted(stop))
 
 
-def _of_campaign(work: _Work, campaign: str) -> export.Origin:
+def _origin_of(work: _Work, campaign: str) -> export.Origin:
     found = campaigns.find(work.records, campaign)
     plan = {name: found.plan[name] for name in ("capacity", "budget", "ranked_by", "learnt") if name in found.plan}
     terms = Terms(offer=found.offer, holdout=found.holdout_share, **plan)

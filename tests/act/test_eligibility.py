@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn.act import eligibility
-from churn.act.eligibility import REASONS, Candidates, people, suppression
+from churn.act.eligibility import REASONS, Candidates, counted, people, standing, suppression, withdrawn
 from churn.errors import DataError, SuppressionStops
 from churn.settings import Settings
 
@@ -153,6 +153,33 @@ def test_everybody_is_counted_once(tmp_path_factory: pytest.TempPathFactory, pho
 
 
 # -- the suppression table -----------------------------------------------------
+
+
+def test_who_of_an_earlier_list_must_not_be_called_any_more(tmp_path: Path) -> None:
+    contacts = everybody(6)
+    contacts["do_not_contact"][0] = "Yes"
+    contacts["consent"][1] = "No"
+    contacts["phone"][3] = contacts["phone"][2]
+    contacts["phone"][5] = None
+    base = open_base(tmp_path, schema_of(), [0.5] * 6, [10.0] * 6, contacts)
+    known = people(base.folder, base.snapshot, base.settings)
+    engaged = _engaged(*((f"K{number}", "call", True, date.today()) for number in range(6)))
+    keys = pl.Series(["K5", "K4", "K3", "K1", "K0", "K9"])
+    now = standing(
+        base.snapshot, known, base.settings, engaged=engaged, gone=pl.Series(["K4"]), suppressed=pl.Series(["K2", "K0"])
+    )
+    found = withdrawn(now, base.snapshot, keys)
+    assert found == {
+        "K4": "gone",
+        "K3": "suppressed",  # by its phone, which K2 has as well
+        "K1": "no consent",
+        "K0": "do not contact",
+        "K9": "not scored",
+    }  # K5 has no phone, and all are in the campaign: neither withdraws anybody
+    assert [(one.reason, one.customers) for one in counted({**found, "K8": "gone"})] == [
+        *(("do not contact", 1), ("suppressed", 1), ("no consent", 1), ("gone", 2), ("not scored", 1))
+    ]
+    assert counted({}) == ()
 
 
 def _suppressed(home: Path, **given: Any) -> pl.Series | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from datetime import date
 from pathlib import Path
 
 import openpyxl
+import polars as pl
 import pytest
 
 from churn.act import campaigns, segments
@@ -94,6 +96,32 @@ def test_those_to_be_called_in_a_campaign_leave_without_those_who_are_not(desk: 
     assert len(rows) == 36
     assert {row["Stage"] for row in rows} == {"to call"}
     assert all(row["Reason 1"] for row in rows)
+
+
+def test_who_must_not_be_called_any_more_is_in_no_file_of_a_campaign(desk: Desk) -> None:
+    desk.done("list", "build", "--capacity", "40", "--campaign", "Save", "--limit", "0")
+    records = _records(desk)
+    called = campaigns.members(records, "save").filter(arm="call")["customer"].to_list()
+    out, gone = called[0], called[1]
+    (desk.home / "dnc.csv").write_text(f"customer_id\n{out}\n")
+    (desk.home / "left.csv").write_text(f"customer_id,left,known_at\n{gone},Yes,{date.today().isoformat()}\n")
+    desk.done("outcomes", "import", "left.csv")
+    export = ("list", "export", "--campaign", "save", "--unmasked")
+    desk.settings("suppression: dnc.csv\nroles: contacts\n")
+    said = desk.done(*export, "--to", "save.xlsx").out
+    assert "Left out, as they must not be called any more: 2 customers." in said
+    assert "On the list of who must not be called: 1" in said
+    assert "Left already: 1" in said
+    book = openpyxl.load_workbook(desk.home / "save.xlsx")
+    assert {str(row[1].value) for row in book.worksheets[0].iter_rows(min_row=2)} == set(called[2:])
+    about = {row[0].value: row[1].value for row in book.worksheets[1].iter_rows()}
+    assert about["Left out: on the list of who must not be called"] == about["Left out: left already"] == "1"
+    made = desk.done(*export, "--to", "save.csv", "--json").json
+    assert json.loads(made["plan"])["left_out"] == {"suppressed": 1, "gone": 1}
+    assert set(pl.read_csv(desk.home / "save.csv")["Customer"].cast(pl.String)) == set(called[2:])
+    desk.done("campaign", "sheet", "save", "sheet.csv")
+    assert not {out, gone} & set(pl.read_csv(desk.home / "sheet.csv")["Customer"].cast(pl.String))
+    records.close()
 
 
 def test_who_may_take_contact_data_out(desk: Desk) -> None:
