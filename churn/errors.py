@@ -78,7 +78,14 @@ class StoreConflict(ChurnError):
 
 
 class RecordsConflict(StoreConflict):
-    """Somebody else changed a campaign or one of its members first; nothing was kept."""
+    """Somebody else changed a campaign or one of its members first; nothing was kept.
+
+    `version`: of the member as the message tells of it; None where it tells of no member.
+    """
+
+    def __init__(self, message: str, version: int | None = None) -> None:
+        super().__init__(message)
+        self.version = version
 
 
 class NoChampion(ChurnError):

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from churn.act import call_list, campaigns, eligibility, uplift, uplift_base
 from churn.act.call_list import Known, Ranking, rank, shortened
+from churn.act.campaigns import Campaign
 from churn.act.eligibility import Candidates, Standing
 from churn.act.profit import ProfitCurve, profit_curve
 from churn.act.uplift import Comparison
@@ -33,7 +34,7 @@ from churn.score import outcomes
 from pages.shared import data
 from pages.shared.data import Pair
 
-_LOOK_S = 60  # how long what was learnt may be old
+_LOOK_S = 60  # how long what is known of outcomes, or was learnt, may be old
 _KEPT = 6  # rankings, and standings, of all visitors together
 T = TypeVar("T")
 
@@ -93,22 +94,34 @@ def basis(pair: Pair) -> Basis:
     SuppressionStops, DataError, RecordsUnavailable: who must not be called is not known for sure.
     """
     settings, question = data.desk().settings, pair.id
+    gone = pair.answer(("who is gone", int(time.monotonic() // _LOOK_S)), lambda: _gone(pair))
     at, token, engaged, suppressed = _looked.get(question, (0.0, "", pl.DataFrame(), None))
     if time.monotonic() - at > settings.refresh_s or not token:
         engaged = campaigns.engaged(data.desk().records)
         suppressed = eligibility.suppression(settings, pair.schema)
         digest = hashlib.sha256(engaged.sort(engaged.columns).write_csv().encode())
         digest.update(b"" if suppressed is None else suppressed.sort().to_frame().write_csv().encode())
+        digest.update(gone.sort().to_frame().write_csv().encode())
         token = digest.hexdigest()[:20]
         _looked.clear()
         _looked[question] = (time.monotonic(), token, engaged, suppressed)
 
     def work() -> Standing:
         known = _shelf.answer(("people", pair.id), lambda: eligibility.people(files(pair), pair.snapshot, settings))
-        gone = pair.answer("who is gone", lambda: _gone(pair))
         return eligibility.standing(pair.snapshot, known, settings, engaged=engaged, gone=gone, suppressed=suppressed)
 
     return Basis(_shelf.answer(("standing", pair.id, token), work), token)
+
+
+def withdrawn(pair: Pair, campaign: Campaign) -> dict[str, str]:
+    """Who of those a campaign was to call must not be called any more: customer → why. Raises as `basis` does."""
+    found = basis(pair)
+
+    def work() -> dict[str, str]:
+        called = campaigns.members(data.desk().records, campaign.id).filter(pl.col("arm") == campaigns.CALL)["customer"]
+        return eligibility.withdrawn(found.standing, pair.snapshot, called)
+
+    return pair.answer(("withdrawn", campaign.id, campaign.version, found.token), work)
 
 
 def files(pair: Pair) -> Path:

@@ -57,7 +57,6 @@ def page(pair: Pair) -> None:
     if campaign.status == FINISHED and result.measurable:
         _taught(pair, campaign, result)
     _worklist.show(pair, campaign)
-    _worklist.in_a_file(campaign)
     _history(campaign)
 
 
@@ -84,6 +83,7 @@ def _pick(found: Sequence[Campaign]) -> Campaign:
             format_func=lambda id: f"{escape(by_id[id].name)} ({by_id[id].status})" if id in by_id else id,
             key=_BOX,
             width=420,
+            disabled=_worklist.waiting(),
         )
     picked = by_id[st.session_state[_BOX]]
     st.session_state[_LAST] = picked.id

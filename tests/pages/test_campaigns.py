@@ -21,6 +21,7 @@ from churn.model.registry import Registry
 from churn.model.store import open_store
 from churn.score.outcomes import import_outcomes
 from churn.settings import Settings
+from pages.act import _list
 from pages.shared import data
 
 from .browsing import settled
@@ -227,16 +228,89 @@ def test_what_is_typed_is_kept_row_by_row_and_what_others_did_is_told(run_page: 
     shown = worklist.listed(records, campaign.id, limit=3)
     worklist.edit(records, campaign.id, shown[1].customer, version=1, changes={"stage": "lost"}, who="bob")
     typed = {0: {"Stage": "Saved", "Due": "2026-12-24"}, 1: {"Stage": "Saved"}, 2: {"Reason": None, "Owner": "cid"}}
-    kept, refused = save(campaign.id, shown, typed)
+    kept, unsaved = save(campaign.id, shown, typed)
     assert kept == 2
-    assert refused == [
-        f"bob set the stage of customer '{shown[1].customer}' to lost, it was to call; your change was not kept. Look at it again"
+    assert [(one.customer, one.typed, one.why, one.version) for one in unsaved] == [
+        (
+            shown[1].customer,
+            {"Stage": "Saved"},
+            f"bob set the stage of customer '{shown[1].customer}' to lost, it was to call; your change was not kept. "
+            "Look at it again",
+            2,
+        )
     ]
     now = worklist.listed(records, campaign.id, limit=3)
     assert [(one.stage, one.owner) for one in now] == [("saved", shown[0].owner), ("lost", shown[1].owner), ("to call", "cid")]
     assert now[0].due == date(2026, 12, 24)
     assert data.desk().visitor.name == "ann"
     assert worklist.history(records, campaign.id, customer=shown[0].customer)[0].who == "ann"
+    records.close()
+
+
+def _typing(app: AppTest, campaign: Campaign, **rows: dict[str, Any]) -> AppTest:
+    """Type into the worklist's first page as a browser would, and let the page run."""
+    app.session_state[f"_worklist {campaign.id} 1 0"] = {"edited_rows": {int(row[1:]): cells for row, cells in rows.items()}}
+    return app.run()
+
+
+def test_what_counts_is_the_row_that_was_seen_however_often_the_page_ran_since(run_page: Run, home: Path) -> None:
+    records = records_of(home)
+    campaign = campaigns.start(records, made(records).id, who="ann")
+    shown = worklist.listed(records, campaign.id, limit=3)
+    app = run_page(home, PAGE)
+    worklist.edit(records, campaign.id, shown[1].customer, version=1, changes={"reason": "from A"}, who="bob")
+    worklist.edit(records, campaign.id, shown[0].customer, version=1, changes={"stage": "saved"}, who="bob")
+    _typing(app, campaign, r1={"Reason": "from B"})
+    _typing(app, campaign, r1={"Reason": "from B"}, r2={"Reason": "mine alone"})
+    assert [one.disabled for one in app.pills if one.label == "Stage"] == [True]  # nothing moves under what is typed
+    app.button("_save").click().run()
+    now = worklist.listed(records, campaign.id, limit=3)
+    assert [one.reason for one in now] == [None, "from A", "mine alone"]
+    told = texts(app)
+    assert "1 customer saved." in told
+    assert f"bob set the reason of customer '{shown[1].customer}' to from A" in told
+    assert f"You typed about {shown[1].customer}: **Reason “from B”**" in told
+
+    worklist.edit(records, campaign.id, shown[1].customer, version=2, changes={"reason": "once more"}, who="bob")
+    app.button(f"_mine {shown[1].customer}").click().run()
+    assert worklist.listed(records, campaign.id, limit=3)[1].reason == "once more"  # they had not seen that
+    assert f"bob set the reason of customer '{shown[1].customer}' to once more, it was from A" in texts(app)
+    app.button(f"_mine {shown[1].customer}").click().run()
+    assert worklist.listed(records, campaign.id, limit=3)[1].reason == "from B"
+    assert "You typed" not in texts(app)
+    records.close()
+
+
+def test_typed_rows_stay_those_of_their_customers_when_the_list_shrinks(run_page: Run, home: Path) -> None:
+    records = records_of(home)
+    campaign = campaigns.start(records, made(records).id, who="ann")
+    shown = worklist.listed(records, campaign.id, limit=3)
+    app = run_page(home, PAGE)
+    next(pills for pills in app.pills if pills.label == "Stage").set_value(["to call"]).run()
+    worklist.edit(records, campaign.id, shown[0].customer, version=1, changes={"stage": "saved"}, who="bob")
+    _typing(app, campaign, r1={"Reason": "moved away"})
+    app.button("_save").click().run()
+    assert [one.reason for one in worklist.listed(records, campaign.id, limit=3)] == [None, "moved away", None]
+    records.close()
+
+
+def test_who_must_not_be_called_any_more_is_marked_and_left_out_of_the_file(run_page: Run, home: Path) -> None:
+    records = records_of(home)
+    campaign = campaigns.start(records, made(records).id, who="ann")
+    first = worklist.listed(records, campaign.id, limit=1)[0].customer
+    assert "must not be called" not in texts(run_page(home, PAGE))
+    (home / "dnc.csv").write_text(f"customer\n{first}\n")
+    (home / "config.yaml").write_text("user: ann\nsuppression: dnc.csv\n")
+    _list.forget()
+    app = run_page(home, PAGE)
+    assert "1 customer must not be called any more: on the list of who must not be called: 1." in texts(app)
+    (table,) = (frame.value for frame in app.dataframe if "Do not call" in frame.value.columns)
+    assert table["Do not call"].dropna().to_dict() == {0: "On the list of who must not be called"}
+    (home / "dnc.csv").unlink()
+    _list.forget()
+    stopped = run_page(home, PAGE)
+    assert "the table of setting 'suppression' cannot be read" in stopped.error[0].value.replace("\\", "")
+    assert not [frame for frame in stopped.dataframe if "Stage" in frame.value.columns]
     records.close()
 
 
