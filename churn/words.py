@@ -173,6 +173,10 @@ TEMPLATES = {
         "Outcomes are missing more often in one group than in the other: of {customers} known, {held} are of customers "
         "kept uncalled, where {expected} would be expected. The difference is in doubt."
     ),
+    "campaign late": (
+        "{who} known to have left only after {day}, the last day that counts; whether they left before is not known, so they "
+        "count in neither group. An export of an earlier day, or the day each of them left, would say."
+    ),
     "campaign small": "All outcomes together are fewer than the {needed} that the effect assumed needs; only a larger one shows.",
     "ranked by expected value": "What a call is worth",
     "ranked by risk": "Risk",

@@ -1,9 +1,10 @@
 """What a campaign did: outcomes by arm, by intention to treat, with the interval it likely lies in, or when that can be said.
 
-An outcome counts for a campaign if it is of the snapshot that its list was made from; where the table has no snapshots, if
-leaving became known within one horizon from the start, or staying became known after that. Who is known to have left before the
-start counts in neither arm. Arms are compared by `churn.act.effect`. What was assumed about offers is never replaced silently:
-what was measured is offered, with its own law.
+An outcome counts for a campaign if it is of the snapshot that its list was made from. Where the table has no snapshots, who left
+by the last day of one horizon from the start has left, and who was still there on it or later has stayed, whatever became of them
+after that. Counted in neither arm is who left before the start, and who is known to have left only after the last day, without
+having been seen on it: nobody can say whether that was within the horizon. Arms are compared by `churn.act.effect`. What was
+assumed about offers is never replaced silently: what was measured is offered, with its own law.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class Result:
     `effect`: by intention to treat, of the outcomes known; `progress`: whether they are enough to say anything; `money`: what it
     brought less what it cost, in the schema's currency, None without values; `by`: column → groups, None for those too small;
     `mismatch`: whether the arms have the sizes that were drawn, among all members and among those whose outcome is known; `gone`:
-    how many had left before it began; `acceptance`: α and β of the law of offers that work, as measured, once it is finished and
-    there is enough.
+    how many had left before it began; `late`: of how many is known that they left, but not whether it was in time; `acceptance`:
+    α and β of the law of offers that work, as measured, once it is finished and there is enough.
     """
 
     campaign: Campaign
@@ -61,6 +62,7 @@ class Result:
     mismatch: Mismatch
     lost: Mismatch
     gone: int
+    late: int
     acceptance: tuple[float, float] | None
 
     @property
@@ -84,7 +86,8 @@ def measure(records: Records, id: str, outcomes: pl.DataFrame, *, today: date | 
 
     Parameters
     ----------
-    outcomes: `customer` (the key as text), `as_of` (the snapshot's date; null without snapshots), `left` (1 or 0), `known_at`.
+    outcomes: `customer` (the key as text), `as_of` (the snapshot's date; null without snapshots), `left` (1 or 0), `known_at`:
+        all that was ever said, as `churn.score.outcomes.statements` has it.
 
     Raises
     ------
@@ -93,12 +96,12 @@ def measure(records: Records, id: str, outcomes: pl.DataFrame, *, today: date | 
     day = today or datetime.now(UTC).date()
     campaign, listed, of_groups = find(records, id), members(records, id), groups(records, id)
     known = _known(campaign, listed, outcomes.filter(pl.col("known_at") <= day))
-    gone = int((known["state"] == "gone").sum())
+    gone, late = (int((known["state"] == state).sum()) for state in ("gone", "late"))
     told = known.filter(pl.col("left").is_not_null())
     whole = _effect(told)
     counted = {arm: int((told["arm"] == arm).sum()) for arm in (CALL, HOLDOUT)}
     found, small = _by(told.join(of_groups, on="customer", how="left"), ("band", *of_groups.columns[1:]))
-    progress = _progress(campaign, listed, told, gone, day)
+    progress = _progress(campaign, listed, told, gone + late, day)
     share = campaign.held_out / max(campaign.size, 1)
     acceptance = None
     if campaign.status == FINISHED and progress.enough and campaign.held_out and whole.difference is not None:
@@ -114,6 +117,7 @@ def measure(records: Records, id: str, outcomes: pl.DataFrame, *, today: date | 
         mismatch=effect.mismatch(campaign.called, campaign.held_out, campaign.holdout_share),
         lost=effect.mismatch(counted[CALL], counted[HOLDOUT], share),
         gone=gone,
+        late=late,
         acceptance=acceptance,
     )
 
@@ -261,6 +265,9 @@ def doubts(result: Result) -> tuple[str, ...]:
         if found.found:
             held, customers = words.count(found.held), words.count(found.customers)
             said.append(words.say(name, held=held, customers=customers, expected=words.count(found.expected)))
+    if result.late:
+        who = f"{words.counted(result.late, 'customer')} {'is' if result.late == 1 else 'are'}"
+        said.append(words.say("campaign late", who=who, day=words.day(_end(result.campaign), year=False)))
     if result.measurable and result.progress.too_small and result.progress.needed is not None:
         said.append(words.say("campaign small", needed=words.count(result.progress.needed)))
     return tuple(said)
@@ -286,24 +293,34 @@ def offered_acceptance(result: Result) -> tuple[str, str] | None:
 
 
 def _known(campaign: Campaign, listed: pl.DataFrame, outcomes: pl.DataFrame) -> pl.DataFrame:
-    """The members with `left` (1, 0 or null while open), `at` (the day that is known) and `state` (`gone` before the start)."""
-    start = (campaign.started or campaign.made).date()
-    end = start + timedelta(days=campaign.horizon_days)
-    dated = outcomes.filter(pl.col("as_of") == campaign.as_of).select(
-        "customer", left="left", at="known_at", state=pl.lit("known")
-    )
-    undated = outcomes.filter(pl.col("as_of").is_null())
-    gone = (pl.col("left") == 1) & (pl.col("known_at") < start)
-    left = (pl.col("left") == 1) & (pl.col("known_at") < end)
-    stayed = pl.col("known_at") >= end
-    by_day = undated.filter(gone | left | stayed).select(
+    """The members with `left` (1, 0 or null), `at` (the day that is known) and `state`: `known`, `open`, `gone` before the start,
+    or `late`: known to have left, but not whether in time."""
+    start, end = _start(campaign), _end(campaign)
+    of_list = outcomes.filter(pl.col("as_of") == campaign.as_of).sort("known_at", "left")
+    dated = of_list.unique("customer", keep="last").select("customer", left="left", at="known_at", state=pl.lit("known"))
+    day, has_left = pl.col("known_at"), pl.col("left") == 1
+    undated = outcomes.filter(pl.col("as_of").is_null()).group_by("customer")
+    spans = undated.agg(gone=day.filter(has_left).min(), there=day.filter(~has_left & (day >= end)).min())
+    gone, there = pl.col("gone"), pl.col("there")
+    stayed = there.is_not_null() & (gone.is_null() | (there < gone))
+    known, too_early, too_late = (pl.lit(state) for state in ("known", "gone", "late"))
+    by_day = spans.select(
         "customer",
-        left=pl.when(gone).then(None).when(left).then(1).otherwise(0).cast(pl.Int8),
-        at=pl.col("known_at"),
-        state=pl.when(gone).then(pl.lit("gone")).otherwise(pl.lit("known")),
-    )
+        left=pl.when(gone < start).then(None).when(stayed).then(0).when(gone <= end).then(1).cast(pl.Int8),
+        at=pl.when(stayed).then(there).otherwise(gone),
+        state=pl.when(gone < start).then(too_early).when(stayed | (gone <= end)).then(known).when(gone > end).then(too_late),
+    ).drop_nulls("state")
     first = pl.concat([dated, by_day]).sort("at").unique("customer", keep="first", maintain_order=True)
     return listed.join(first, on="customer", how="left", maintain_order="left").with_columns(pl.col("state").fill_null("open"))
+
+
+def _start(campaign: Campaign) -> date:
+    return (campaign.started or campaign.made).date()
+
+
+def _end(campaign: Campaign) -> date:
+    """The last day on which leaving counts."""
+    return _start(campaign) + timedelta(days=campaign.horizon_days)
 
 
 def _effect(told: pl.DataFrame) -> Effect:

@@ -235,7 +235,7 @@ def uplift_(context: typer.Context, campaign: Id, as_json: Json = False) -> None
 
 def known_outcomes(settings: Settings) -> pl.DataFrame:
     """What became of customers, as `results.measure` takes it."""
-    found = outcomes.read(open_store(settings))
+    found = outcomes.statements(open_store(settings))
     return found.select(
         customer=pl.col(outcomes.KEY),
         as_of=pl.col(outcomes.AS_OF),

@@ -199,7 +199,16 @@ def import_(
     store: Annotated[str | None, typer.Option(help="Store to use: a folder or s3://bucket/prefix.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Record who left and who stayed, and since when that is known. The same file twice changes nothing."""
+    """Record who left and who stayed. The same file twice changes nothing, and later files only add to what is known.
+
+    The table has the key; the outcome (the target's column, or `left` with yes or no); the date of the snapshot it is about,
+    where the schema has one; and `known_at`, a day. For who left, that is the day they left or, where only an export says so,
+    the day of the first export that does; for who stayed, a day on which they were still there.
+
+    Without snapshots, import each export of the base as it comes, such as one a month, with its day as `known_at`. For a
+    campaign a customer counts as having left if that was known by the last day that counts, and as having stayed if they were
+    still there then.
+    """
     settings = real_workspace(context, store=store)
     registry = registry_of(settings)
     pointer = registry.pointer()
@@ -216,6 +225,11 @@ def import_(
             named = ", ".join(report.examples[:_NAMED])
             where = "Never scored here" if not report.damaged else "Not in what can be read of the log"
             out.print(escape(f"{where}: {customers(report.unknown_keys)}, such as {named}."))
+        if report.contradicted:
+            named = ", ".join(report.contradicted[:_NAMED])
+            holds = "what was known last holds" if schema.snapshot else "that they left stands"
+            both = f"{customers(len(report.contradicted))}, such as {named}, said to have left and later to have stayed"
+            out.print(escape(f"Contradicting: {both}; {holds}."), style="yellow")
         for problem in report.damaged:
             out.print(escape(f"Not looked at for who was scored here: {problem}."), style="yellow")
         for refusal in report.refused[:_SHOWN]:

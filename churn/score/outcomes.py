@@ -1,7 +1,11 @@
 """Outcomes: who left and who stayed, as it becomes known, beside the predictions they will be judged by.
 
 Parts in the store, `outcomes/HASH.parquet`, named by what is in them: importing the same rows again changes nothing. They are
-evidence and never altered; where two parts disagree, what became known later holds.
+evidence and never altered. What is imported later adds to what was known:
+
+- In a table with snapshots two answers about one snapshot are about the same days, so the one known last holds.
+- Without them a customer who left is still gone in the next export, so leaving holds from the first day that says it, and "still
+  there" of a later day contradicts it. An import says whom it contradicts.
 """
 
 from __future__ import annotations
@@ -51,6 +55,7 @@ class OutcomeReport:
 
     `left` of `accepted` customers left; `unknown_keys` were never predicted for (accepted all the same; `examples` names some);
     `new` is False where these very rows had been imported before; `part` is their name in the store, None if there were none;
+    `contradicted`: customers of whom it is known by now both that they left and, no earlier, that they stayed;
     `damaged`: what is wrong with each part of the log that could not be looked into for who was predicted for.
     """
 
@@ -62,6 +67,7 @@ class OutcomeReport:
     part: str | None
     new: bool
     damaged: tuple[str, ...] = ()
+    contradicted: tuple[str, ...] = ()
 
 
 def import_outcomes(
@@ -70,7 +76,8 @@ def import_outcomes(
     """Check outcomes and add them to the store.
 
     The table has the key, the snapshot date the outcome belongs to (where the schema has one), whether the customer left (the
-    target's column with the target's values, or a column `left` that says yes or no), and `known_at`, the day that became known.
+    target's column with the target's values, or a column `left` that says yes or no), and `known_at`: the day they left, or the
+    first on which that was known; for who stayed, a day on which they were still there.
 
     Parameters
     ----------
@@ -97,14 +104,31 @@ def import_outcomes(
         part=part,
         new=new,
         damaged=damaged,
+        contradicted=_contradicted(rows, store),
     )
 
 
 def read(store: Store) -> pl.DataFrame:
     """Every outcome, one row a customer and date: `__key__`, `__as_of__` (null without snapshots), `__left__`, `__known_at__`.
 
-    Of several the one known last holds; on the same day, having left.
+    Who left did so by the first day that says it, who stayed by the last. Of a snapshot the answer known last holds, on the same
+    day having left; without snapshots whoever left once has left.
     """
+    told = statements(store)
+    which = (KEY, AS_OF)
+    gone = told.filter(pl.col(LEFT) == 1).unique(which, keep="first", maintain_order=True).select(*which, first=KNOWN_AT)
+    last = told.unique(which, keep="last", maintain_order=True)
+    found = last.join(gone, on=which, how="left", nulls_equal=True, maintain_order="left")
+    left = (pl.col(LEFT) == 1) | (pl.col(AS_OF).is_null() & pl.col("first").is_not_null())
+    return found.select(
+        *which,
+        pl.when(left).then(1).otherwise(0).cast(pl.Int8).alias(LEFT),
+        pl.when(left).then("first").otherwise(KNOWN_AT).alias(KNOWN_AT),
+    )
+
+
+def statements(store: Store) -> pl.DataFrame:
+    """All that was ever imported, with the columns of `read`, by customer and date, the earliest known first."""
     frames = [pl.DataFrame(schema=_SCHEMA)]
     for entry in store.list(PREFIX):
         if _PART.fullmatch(entry.key):
@@ -112,8 +136,18 @@ def read(store: Store) -> pl.DataFrame:
                 frames.append(pl.read_parquet(io.BytesIO(store.read(entry.key).data)))
             except pl.exceptions.PolarsError as error:
                 raise StoreDamaged(f"{store.address}/{entry.key} is damaged ({error}); restore it from a backup") from error
-    together = pl.concat(frames).sort(KEY, AS_OF, KNOWN_AT, LEFT)
-    return together.unique((KEY, AS_OF), keep="last", maintain_order=True)
+    return pl.concat(frames).unique().sort(KEY, AS_OF, KNOWN_AT, LEFT)
+
+
+def _contradicted(rows: pl.DataFrame, store: Store) -> tuple[str, ...]:
+    """Of the customers of an import, those of whom both is known by now: that they left, and later that they stayed."""
+    if rows.is_empty():
+        return ()
+    told = statements(store).join(rows.select(KEY, AS_OF), on=(KEY, AS_OF), how="semi", nulls_equal=True)
+    gone = pl.col(KNOWN_AT).filter(pl.col(LEFT) == 1).min()
+    stayed = pl.col(KNOWN_AT).filter(pl.col(LEFT) == 0).max()
+    both = told.group_by(KEY, AS_OF).agg(gone=gone, stayed=stayed).filter(pl.col("stayed") >= pl.col("gone"))
+    return tuple(both[KEY].unique().sort().to_list())
 
 
 def _write(rows: pl.DataFrame, store: Store) -> tuple[str, bool]:

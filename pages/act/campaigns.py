@@ -100,7 +100,7 @@ def _result(pair: Pair, campaign: Campaign) -> Result:
     own = (campaign.id, campaign.version, _minute())
 
     def known() -> pl.DataFrame:
-        found = outcomes.read(open_store(data.desk().settings))
+        found = outcomes.statements(open_store(data.desk().settings))
         members = campaigns.members(records, campaign.id)["customer"]
         return found.filter(pl.col(outcomes.KEY).is_in(members.to_list())).select(
             customer=pl.col(outcomes.KEY),

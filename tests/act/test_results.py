@@ -77,7 +77,8 @@ def test_whether_somebody_was_reached_changes_nothing(records: Records) -> None:
         (("C0", AS_OF - timedelta(days=30), 1, END), None),  # of another snapshot
         (("C0", None, 1, START.date()), 1),
         (("C0", None, 1, END - timedelta(days=1)), 1),
-        (("C0", None, 1, END), 0),  # stayed to the end of the horizon, left after
+        (("C0", None, 1, END), 1),  # what the export of the last day says
+        (("C0", None, 1, END + timedelta(days=1)), "late"),  # had left by then: before the end or after, who knows
         (("C0", None, 0, END), 0),
         (("C0", None, 0, END - timedelta(days=1)), None),  # may still leave
         (("C0", None, 1, START.date() - timedelta(days=1)), "gone"),
@@ -89,7 +90,7 @@ def test_which_outcomes_count(records: Records, row: Any, counts: Any) -> None:
     running(records)
     found = measure(records, "summer-save", outcomes(row), today=LATER)
     told = (found.effect.called, found.effect.held)
-    assert found.gone == (counts == "gone")
+    assert (found.gone, found.late) == (counts == "gone", counts == "late")
     assert sum(arm.customers for arm in told) == (counts in (0, 1))
     assert sum(arm.left for arm in told) == (counts == 1)
 
@@ -100,6 +101,40 @@ def test_of_several_outcomes_the_first_that_counts_does(records: Records) -> Non
     found = measure(records, "summer-save", outcomes(*rows), today=LATER)
     assert found.effect.called.left + found.effect.held.left == 1
     assert found.effect.called.customers + found.effect.held.customers == 1
+
+
+EXPORTS = [START.date() + timedelta(days=days) for days in (-5, 30, 60, 120)]  # the last one after the horizon
+
+
+@pytest.mark.parametrize(
+    ("left_from", "counts"),
+    [(0, "gone"), (1, 1), (2, 1), (3, "late"), (None, 0)],  # the first export that says so; None: never
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_exports_of_everybody_as_they_come(records: Records, left_from: int | None, counts: Any, order: int) -> None:
+    running(records)
+    assert EXPORTS[2] < END < EXPORTS[3]
+    rows = [("C0", None, int(left_from is not None and number >= left_from), day) for number, day in enumerate(EXPORTS)]
+    found = measure(records, "summer-save", outcomes(*rows[::order]), today=LATER)
+    arms = (found.effect.called, found.effect.held)
+    assert (found.gone, found.late) == (counts == "gone", counts == "late")
+    assert sum(arm.customers for arm in arms) == (counts in (0, 1))
+    assert sum(arm.left for arm in arms) == (counts == 1)
+
+
+def test_who_was_there_on_the_last_day_has_stayed_whatever_came_after(records: Records) -> None:
+    running(records)
+    rows = (("C0", None, 0, END), ("C0", None, 1, END + timedelta(days=30)), ("C1", None, 1, END), ("C1", None, 0, LATER))
+    found = measure(records, "summer-save", outcomes(*rows), today=LATER)
+    arms = (found.effect.called, found.effect.held)
+    assert (sum(arm.customers for arm in arms), sum(arm.left for arm in arms)) == (2, 1)  # that C1 left stands
+
+
+def test_leaving_of_which_nobody_knows_whether_it_was_in_time_is_told(records: Records) -> None:
+    running(records)
+    found = measure(records, "summer-save", outcomes(("C0", None, 1, END + timedelta(days=2))), today=LATER)
+    assert "1 customer is known to have left only after" in results.doubts(found)[0]
+    assert found.progress.members == found.campaign.size - 1
 
 
 def test_before_there_is_enough_nothing_is_told_but_how_much_is_missing(records: Records) -> None:

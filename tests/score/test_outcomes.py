@@ -95,6 +95,31 @@ def test_what_was_known_later_holds(dated: Schema, store: Store) -> None:
     assert len(store.list("outcomes/")) == 2
 
 
+def test_without_snapshots_whoever_left_once_has_left(schema: Schema, store: Store) -> None:
+    """Exports of everybody, a month apart, and one of them again with a later day: leaving holds from the first that says it."""
+    months = [date(2026, month, 28) for month in (1, 2, 3)]
+    said = {"A": (0, 1, 1), "B": (1, 1, 1), "C": (0, 0, 0), "D": (1, 0, 0)}
+    reports = []
+    for place, day in [(1, months[1]), (0, months[0]), (2, months[2])]:
+        rows = [(key, "x", "Yes" if left[place] else "No", day.isoformat()) for key, left in said.items()]
+        reports.append(_import(_raw(*rows).drop("day"), schema, store))
+    assert outcomes.read(store).rows() == [
+        ("A", None, 1, months[1]),
+        ("B", None, 1, months[0]),
+        ("C", None, 0, months[2]),
+        ("D", None, 1, months[0]),
+    ]
+    assert [report.contradicted for report in reports] == [(), ("D",), ("D",)]
+
+
+def test_a_correction_of_a_snapshot_holds_and_is_told(dated: Schema, store: Store) -> None:
+    assert _import(_raw(("A", "2026-09-01", "Yes", "2026-09-20")), dated, store).contradicted == ()
+    _import(_raw(("A", "2026-09-01", "Yes", "2026-10-20")), dated, store)
+    assert outcomes.read(store).rows() == [("A", date(2026, 9, 1), 1, date(2026, 9, 20))]
+    assert _import(_raw(("A", "2026-09-01", "No", "2026-11-05")), dated, store).contradicted == ("A",)
+    assert outcomes.read(store).rows() == [("A", date(2026, 9, 1), 0, date(2026, 11, 5))]
+
+
 def test_nothing_good_writes_nothing(dated: Schema, store: Store) -> None:
     report = _import(_raw(("A", "2026-09-01", "maybe", "2026-09-10")), dated, store)
     assert (report.accepted, report.part, report.new) == (0, None, False)
