@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 STAGE, REASON, OWNER, DUE = "stage", "reason", "owner", "due"
 EDITABLE: Final = (STAGE, REASON, OWNER, DUE)
-HEADINGS: Final = {"customer": "Customer", STAGE: "Stage", REASON: "Reason", OWNER: "Owner", DUE: "Due", "version": "Edit"}
+VERSION: Final = "Version (leave as it is)"  # the heading of what a file is held against
 _CALLED: Final = {STAGE: "stage", REASON: "reason", OWNER: "owner", DUE: "due date"}
 _LONGEST: Final = {REASON: 200, OWNER: 80}  # letters
-_ALIASES: Final = {"customer": ("customer", "customer number"), "version": ("edit", "version")}
+_ALIASES: Final = {"customer": ("customer", "customer number"), "version": (VERSION.lower(), "version", "edit")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def sheet(records: Records, id: str, *, simulated: bool = False, without: Collec
             "Due": pl.Series([one.due for one in members], dtype=pl.Date),
             "Stage": pl.Series([words.capital(one.stage) for one in members], dtype=pl.String),
             "Reason": pl.Series([one.reason for one in members], dtype=pl.String),
-            "Edit": pl.Series([one.version for one in members], dtype=pl.Int64),
+            VERSION: pl.Series([one.version for one in members], dtype=pl.Int64),
         }
     ).with_columns(note)
 
@@ -248,13 +248,14 @@ def take(
 ) -> Taken:
     """Take what people filled into a file: all of it in one step, but for the rows that are refused.
 
-    An empty cell changes nothing. Where the file has a column `Edit`, as those made here do, each field is held against what its
-    sender saw: what they left as it was is passed over, and what somebody else changed meanwhile is refused, unless both say the
-    same. Without it, the cells are held against what is known now.
+    An empty cell changes nothing. Each field is held against what its sender saw, by the version that stands in its row of the
+    file: what they left as it was is passed over, and what somebody else changed meanwhile is refused, unless both say the same.
+    Without its versions a file is refused: an old one would silently undo what was done since.
 
     Parameters
     ----------
-    table: a column `Customer` (or `key`, the schema's) and at least one of `Stage`, `Reason`, `Owner`, `Due`.
+    table: a column `Customer` (or `key`, the schema's), `VERSION` as `sheet` wrote it, and at least one of `Stage`, `Reason`,
+        `Owner`, `Due`.
 
     Raises
     ------
@@ -273,7 +274,7 @@ def take(
         before = rows.events(connection, records.workspace, id, field="import")
         again = any(json.loads(event.after)["sha256"] == sum_ for event in before)
         there = {row.customer: row for row in rows.members(connection, records.workspace, id)}
-        pasts = _pasts(records, connection, campaign) if "version" in cells.columns else {}
+        pasts = _pasts(records, connection, campaign)
         batch, events, refused, changed, seen = uuid.uuid4().hex, [], [], 0, dict[str, int]()
         for place, cell in enumerate(cells.iter_rows(named=True), start=1):
             customer, wanted, problem = _asked(cell, there, campaign)
@@ -282,7 +283,7 @@ def take(
             if problem is None:
                 seen[customer] = place
                 row = there[customer]
-                wanted, problem = _merged(row, wanted, cell.get("version"), pasts.get(customer, ()))
+                wanted, problem = _merged(row, wanted, cell["version"], pasts.get(customer, ()))
                 problem = problem or (_not_now(campaign, row, wanted) if wanted else None)
             if problem is not None:
                 refused.append(Refused(place, customer or None, problem))
@@ -320,6 +321,11 @@ def _cells(table: pl.DataFrame, key: str | None) -> pl.DataFrame:
         raise CampaignRefused(f"none of the columns 'Stage', 'Reason', 'Owner', 'Due' is in the file; it has {listed}")
     if table.is_empty():
         raise CampaignRefused("the file has no rows")
+    if "version" not in found:
+        raise CampaignRefused(
+            f"column {VERSION!r} is not in the file. It says how each customer stood when the file was written, so that nothing "
+            "done since is overwritten. Put it back, or fill in a worklist downloaded anew"
+        )
     columns = []
     for field, name in found.items():
         cells = table[name]
@@ -356,17 +362,18 @@ def _asked(cell: Mapping[str, Any], there: Mapping[str, Any], campaign: Campaign
             wanted[field] = _value(field, cell[DUE] if field == DUE else written)
         except CampaignRefused as error:
             return customer, {}, str(error)
-    version = cell.get("version")
-    if version and not _whole(version):
-        return customer, {}, f"edit must be a whole number as the file had it; it is {version!r}"
+    version = cell["version"]
+    if wanted and not (version and _whole(version)):
+        has = repr(version) if version else "empty"
+        return customer, {}, f"the version must be the whole number that the file was written with; it is {has}"
     return customer, wanted, None
 
 
-def _merged(row: Any, wanted: dict[str, Any], version: str | None, past: Sequence[Any]) -> tuple[dict[str, Any], str | None]:
+def _merged(row: Any, wanted: dict[str, Any], version: str, past: Sequence[Any]) -> tuple[dict[str, Any], str | None]:
     """Which fields of a row are to be changed, and which speaks against it: somebody else changed it since its sender looked."""
     changes = {field: value for field, value in wanted.items() if getattr(row, field) != value}
-    if not version or not changes:
-        return changes, None
+    if not changes:
+        return {}, None
     seen = int(float(version))
     left = {}
     for field, value in changes.items():

@@ -148,6 +148,9 @@ def import_(
 ) -> None:
     """Take what callers filled in: stage, reason, owner, due. The same file twice changes nothing.
 
+    The file is one that `churn campaign sheet` or `churn list export --campaign` wrote, with its column of versions: what
+    somebody else did since is not overwritten.
+
     Exit code 1 where rows were refused; each is named with its reason, and all others are taken.
     """
     settings = settings_of(context)

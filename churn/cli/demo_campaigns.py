@@ -210,14 +210,16 @@ def _fill(
 ) -> None:
     """Take in what callers noted, as a file they filled in."""
     reasons = {LOST: "Another provider is cheaper", UNREACHABLE: "Three calls, no answer", SAVED: "Took the offer"}
+    versions = dict(campaigns.members(records, id).select("customer", "version").iter_rows())
     table = pl.DataFrame(
         {
             "Customer": list(customers),
+            "Version": [versions[customer] for customer in customers],
             "Stage": list(stages),
             "Reason": [reasons.get(stage) for stage in stages],
             "Due": [due if stage in (TO_CALL, REACHED, OFFERED) else None for stage in stages],
         },
-        schema={"Customer": pl.String(), "Stage": pl.String(), "Reason": pl.String(), "Due": pl.Date()},
+        schema={"Customer": pl.String(), "Version": pl.Int64(), "Stage": pl.String(), "Reason": pl.String(), "Due": pl.Date()},
     )
     taken = worklist.take(records, id, table, who=who, at=at)
     if taken.refused:

@@ -379,7 +379,7 @@ def _of_campaign(work: _Work, campaign: str) -> tuple[pl.DataFrame, export.Origi
     told = listed.join(reasons_of(listed[CUSTOMER], work.known), on=CUSTOMER, how="left", maintain_order="left")
     filled = [pl.col("due").alias("Due"), pl.col("stage").alias("Stage"), pl.col("reason").alias("Reason")]
     kept = [RANK, CUSTOMER, RISK, "band", VALUE, WORTH, *(f"reason_{n}" for n in range(1, REASONS + 1)), ACTION, OWNER, SAME]
-    told = told.select(*kept, *filled, pl.col("version").alias(worklist.HEADINGS["version"]))
+    told = told.select(*kept, *filled, pl.col("version").alias(worklist.VERSION))
     return told, replace(origin, left_out=eligibility.counted(stop))
 
 

@@ -60,7 +60,9 @@ def test_whether_somebody_was_reached_changes_nothing(records: Records) -> None:
     running(records, listed(150), holdout_share=70 / 150)
     known = of_arms(records, 48, 56)
     before = measure(records, "summer-save", known, today=LATER)
-    done = pl.DataFrame({"Customer": worklist.sheet(records, "summer-save")["Customer"].head(40), "Stage": "unreachable"})
+    done = pl.DataFrame(
+        {"Customer": worklist.sheet(records, "summer-save")["Customer"].head(40), "Stage": "unreachable", "Version": 1}
+    )
     worklist.take(records, "summer-save", done, who="bob")
     after = measure(records, "summer-save", known, today=LATER)
     assert after.effect == before.effect
@@ -177,7 +179,7 @@ def test_titles(records: Records) -> None:
 def test_what_could_as_well_be_a_loss_is_no_headline(records: Records) -> None:
     running(records, listed(800), plan={"offer": 250.0})
     keys = worklist.sheet(records, "summer-save")["Customer"].head(300)  # offers for as much as calling kept, about 75,000
-    worklist.take(records, "summer-save", pl.DataFrame({"Customer": keys, "Stage": "saved"}), who="bob")
+    worklist.take(records, "summer-save", pl.DataFrame({"Customer": keys, "Stage": "saved", "Version": 1}), who="bob")
     found = measure(records, "summer-save", of_arms(records, 150, 100), today=LATER)
     assert found.money is not None
     assert found.money.interval.low < 0 < found.money.interval.high
@@ -198,7 +200,7 @@ def test_drafts_and_campaigns_without_a_holdout(records: Records) -> None:
 def test_money_is_what_was_kept_less_what_it_cost(records: Records) -> None:
     running(records, listed(200), assumptions=Assumptions(contact_cost=2.0), plan={"offer": 50.0})
     sheet = worklist.sheet(records, "summer-save")["Customer"]
-    done = pl.DataFrame({"Customer": sheet.head(30), "Stage": ["saved"] * 10 + ["lost"] * 20})
+    done = pl.DataFrame({"Customer": sheet.head(30), "Stage": ["saved"] * 10 + ["lost"] * 20, "Version": 1})
     worklist.take(records, "summer-save", done, who="bob")
     found = measure(records, "summer-save", of_arms(records, 30, 20), today=LATER)
     assert found.money is not None

@@ -40,7 +40,8 @@ def change(records: Records, member: Member, who: str = "ann", **changes: Any) -
 
 
 def filled(**columns: Any) -> pl.DataFrame:
-    return pl.DataFrame(columns)
+    """A file of members as nobody had changed them yet."""
+    return pl.DataFrame({**columns, "Version": [1] * len(next(iter(columns.values())))})
 
 
 # -- one edit ------------------------------------------------------------------
@@ -205,6 +206,23 @@ def test_each_refused_row_is_named_with_its_reason(records: Records) -> None:  #
         f"row 7, customer '{called[0]}': is in the file before, in row 1",
     ]
     assert (taken.rows, taken.changed, taken.same) == (9, 2, 1)
+
+
+@pytest.mark.parametrize("column", ["Version (leave as it is)", "version", "Edit"])
+def test_an_older_file_never_takes_anything_back(records: Records, column: str) -> None:  # noqa: F811
+    running(records)
+    sheet = worklist.sheet(records, "summer-save").rename({worklist.VERSION: column})
+    older = sheet.drop("Rank")
+    take(records, "summer-save", sheet.with_columns(Stage=pl.lit("Saved"), Owner=pl.lit("Zoë")), who="bob")
+    kept = campaigns.members(records, "summer-save")
+    assert take(records, "summer-save", older, who="eve").changed == 0
+    with pytest.raises(CampaignRefused, match=r"column 'Version \(leave as it is\)' is not in the file.*downloaded anew"):
+        take(records, "summer-save", older.drop(column), who="eve")
+    blank = older.with_columns(pl.lit(None, pl.Int64).alias(column))
+    taken = take(records, "summer-save", blank, who="eve")
+    assert len(taken.refused) == 30
+    assert "the version must be the whole number that the file was written with; it is empty" in taken.refused[0].why
+    assert campaigns.members(records, "summer-save").equals(kept)
 
 
 @pytest.mark.parametrize(

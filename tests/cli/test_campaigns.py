@@ -30,7 +30,8 @@ def test_from_a_list_to_what_calling_came_to(campaign: Desk) -> None:
     assert started.out == "Summer save is running: 150 to call, 50 kept uncalled.\n"
     desk.done("campaign", "sheet", "summer-save", "w.xlsx")
     sheet = pl.read_excel(desk.home / "w.xlsx")
-    assert sheet.columns == ["Customer", "Rank", "Risk", "What could help", "Owner", "Due", "Stage", "Reason", "Edit"]
+    version = "Version (leave as it is)"
+    assert sheet.columns == ["Customer", "Rank", "Risk", "What could help", "Owner", "Due", "Stage", "Reason", version]
     sheet.with_columns(Stage=pl.lit("Reached")).write_csv(desk.home / "filled.csv")
     assert desk.done("campaign", "import", "summer-save", "filled.csv").out == "150 customers changed, 0 said nothing new.\n"
     assert "taken before; nothing was changed" in desk.done("campaign", "import", "summer-save", "filled.csv").out
@@ -61,7 +62,8 @@ def test_refused_rows_are_named_and_the_rest_is_taken(campaign: Desk) -> None:
     desk.done("campaign", "start", "summer-save")
     desk.done("campaign", "sheet", "summer-save", "w.csv")
     good, other = pl.read_csv(desk.home / "w.csv")["Customer"].head(2)
-    pl.DataFrame({"customer_id": [good, "X", other], "stage": ["saved", "saved", "nonsense"]}).write_csv(desk.home / "f.csv")
+    sent = pl.DataFrame({"customer_id": [good, "X", other], "stage": ["saved", "saved", "nonsense"], "version": 1})
+    sent.write_csv(desk.home / "f.csv")
     ran = desk.run("campaign", "import", "summer-save", "f.csv")
     assert ran.code == 1
     assert ran.out.splitlines()[:2] == [
