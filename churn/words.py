@@ -247,6 +247,14 @@ TEMPLATES = {
     "left out no worth": "What they pay is not known",
     "left out same phone": "Same phone as somebody placed better",
     "left out unlike": "Unlike anybody in the campaign it is learnt from",
+    "suppression zeros": (
+        "Of {keys} in the table of who must not be called, {known} known here. Others would be with other zeros in front, which "
+        "spreadsheets drop: write that table with its numbers as text, or these customers will be called."
+    ),
+    "suppression strangers": (
+        "Of {keys} in the table of who must not be called, {known} known here, so it keeps nobody from being called. Is it of "
+        "another base, or are its numbers spelt otherwise?"
+    ),
     "stopped capacity": "Stopped at capacity; {next}.",
     "stopped budget": "Stopped at the budget; {next}.",
     "stopped worth": "Stopped where a call is no longer worth making; {next}.",

@@ -59,6 +59,7 @@ _BIT: Final = {reason: np.uint16(1 << place) for place, reason in enumerate(REAS
 _SHARED: Final = (DO_NOT_CONTACT, SUPPRESSED, RECENT, IN_CAMPAIGN, IN_HOLDOUT)  # of a phone, not only of a customer
 NOBODY: Final = np.uint32(2**32 - 1)  # the household of whoever has no phone
 _FORMAT = 1  # of the file in the cache
+_LOOKED_AT, _ZEROS = 200, 12  # unknown keys that are tried with other zeros in front, and how many
 
 Flags = NDArray[np.uint16]
 Places = NDArray[np.int64]
@@ -317,6 +318,37 @@ def suppression(settings: Settings, schema: Schema, now: datetime | None = None)
             f"{settings.suppression_days:g} are allowed by setting 'suppression_days'"
         )
     return values.keys(table[schema.key])
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How many `keys` a suppression table has, and how many of them are `customers` of the base; `zeros`: whether others would be
+    with other zeros in front."""
+
+    keys: int
+    customers: int
+    zeros: bool
+
+    def doubt(self) -> str | None:
+        """Why the table may not be what it is taken for; None where nothing speaks against it."""
+        if self.customers and not self.zeros:
+            return None
+        known = f"{words.count(self.customers) if self.customers else 'none'} {'is' if self.customers < 2 else 'are'}"
+        template = "suppression zeros" if self.zeros else "suppression strangers"
+        return words.say(template, keys=words.counted(self.keys, "customer number"), known=known)
+
+
+def coverage(suppressed: pl.Series, snapshot: Snapshot) -> Coverage:
+    """How far a suppression table, as `suppression` gives it, is about the customers of the base.
+
+    A table of which no key is known protects nobody, whatever the reason; most often a spreadsheet has dropped leading zeros.
+    """
+    keys = suppressed.drop_nulls().unique()
+    places = snapshot.places(keys)
+    known = snapshot.rows(places)[snapshot.schema.key].cast(pl.String)
+    others = keys.filter(~keys.is_in(known.to_list()) & keys.str.contains(r"^\d+$")).head(_LOOKED_AT).to_list()
+    spelt = {"0" * zeros + bare for key in others for zeros in range(_ZEROS + 1) if (bare := key.lstrip("0"))} - set(others)
+    return Coverage(len(keys), len(places), zeros=len(snapshot.places(pl.Series(sorted(spelt), dtype=pl.String))) > 0)
 
 
 def _written(place: str, settings: Settings) -> tuple[str, datetime | None]:

@@ -16,8 +16,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from churn.act import eligibility
 from churn.base.records import Records
+from churn.base.snapshot import Snapshot
 from churn.cli.common import err, first_steps, out, print_json, progress, registry_of, settings_of
+from churn.data.schema import Schema
 from churn.errors import ChurnError, SettingsError, StoreUnavailable
 from churn.model.store import FileStore, Store, check, ensure_room, open_store
 from churn.principal import visitor
@@ -96,7 +99,7 @@ def doctor(
     store: Annotated[str | None, typer.Option(help="Store to look at instead of the configured one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Try what the desk needs: settings, store, champion, scoring, log, database, cache, port, libraries.
+    """Try what the desk needs: settings, store, champion, scoring, suppression, log, database, cache, port, libraries.
 
     Every sum of the pair on the desk is verified in the store. Nothing is left behind. Exit code 1 if something is wrong.
     """
@@ -167,6 +170,21 @@ def _examine_pair(settings: Settings) -> Iterator[_Finding]:
     except ChurnError as error:
         problem = problem or str(error)
     yield _Finding("scoring", problem is None, problem or f"{pointer.scoring}, schema {bundle.schema.name!r}, sums agree")
+    if problem is None and settings.suppression:
+        yield _suppression(settings, registry.scoring_folder(pointer.scoring), bundle.schema)
+
+
+def _suppression(settings: Settings, folder: Path, schema: Schema) -> _Finding:
+    """Whether the table of who must not be called is there, new enough, and about these customers."""
+    try:
+        suppressed = eligibility.suppression(settings, schema)
+        assert suppressed is not None
+        with Snapshot.open(folder, schema, settings) as snapshot:
+            found = eligibility.coverage(suppressed, snapshot)
+    except ChurnError as error:
+        return _Finding("suppression", False, str(error))
+    known = f"{settings.suppression}: {found.customers:,} of {found.keys:,} customer numbers are customers here"
+    return _Finding("suppression", found.doubt() is None, found.doubt() or known)
 
 
 def _log(store: Store) -> _Finding:

@@ -47,7 +47,7 @@ from churn.base.expected_value import Assumptions
 from churn.base.groups import BAND, Filter
 from churn.base.records import Records
 from churn.base.snapshot import RISK, Snapshot
-from churn.cli.common import Report, first_steps, out, print_json, progress, registry_of, settings_of
+from churn.cli.common import Report, err, first_steps, out, print_json, progress, registry_of, settings_of
 from churn.data.spreadsheet import DELIMITERS
 from churn.errors import CampaignRefused, DataError, NoChampion, SettingsError
 from churn.model.bundle import Bundle
@@ -311,14 +311,17 @@ def print_left_out(left_out: Sequence[eligibility.LeftOut]) -> None:
 
 
 def _standing(settings: Settings, snapshot: Snapshot, folder: Path, records: Records) -> eligibility.Standing:
-    """What speaks today against calling whom."""
+    """What speaks today against calling whom; warns of a suppression table that seems to be about others."""
+    suppressed = eligibility.suppression(settings, snapshot.schema)
+    if suppressed is not None and (doubted := eligibility.coverage(suppressed, snapshot).doubt()) is not None:
+        err.print(doubted, markup=False, style="yellow")
     return eligibility.standing(
         snapshot,
         eligibility.people(folder, snapshot, settings),
         settings,
         engaged=campaigns.engaged(records),
         gone=_gone(settings, snapshot),
-        suppressed=eligibility.suppression(settings, snapshot.schema),
+        suppressed=suppressed,
     )
 
 

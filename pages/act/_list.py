@@ -41,10 +41,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Basis:
-    """Who may be called now; `token` is another one where that has changed."""
+    """Who may be called now; `token` is another one where that has changed; `doubt`: why the table of who must not be called may
+    not be what it is taken for."""
 
     standing: Standing
     token: str
+    doubt: str | None = None
 
 
 class _Shelf:
@@ -110,7 +112,11 @@ def basis(pair: Pair) -> Basis:
         known = _shelf.answer(("people", pair.id), lambda: eligibility.people(files(pair), pair.snapshot, settings))
         return eligibility.standing(pair.snapshot, known, settings, engaged=engaged, gone=gone, suppressed=suppressed)
 
-    return Basis(_shelf.answer(("standing", pair.id, token), work), token)
+    def doubted() -> str | None:
+        return None if suppressed is None else eligibility.coverage(suppressed, pair.snapshot).doubt()
+
+    doubt = pair.answer(("suppression", token), doubted)
+    return Basis(_shelf.answer(("standing", pair.id, token), work), token, doubt)
 
 
 def withdrawn(pair: Pair, campaign: Campaign) -> dict[str, str]:

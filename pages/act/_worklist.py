@@ -69,10 +69,12 @@ def show(pair: Pair, campaign: Campaign) -> None:
     stop: dict[str, str] = {}
     if campaign.status != FINISHED:
         try:
-            stop = _list.withdrawn(pair, campaign)
+            stop, doubted = _list.withdrawn(pair, campaign), _list.basis(pair).doubt
         except (SuppressionStops, DataError, StoreUnavailable) as error:
             widgets.failed(error)
             return
+        if doubted is not None:
+            st.warning(escape(doubted), icon=":material/phone_disabled:")
     if stop:
         reasons = "; ".join(f"{words.lower_first(one.in_words())}: {words.count(one.customers)}" for one in counted(stop))
         who = words.counted(len(stop), "customer")

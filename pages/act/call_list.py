@@ -90,6 +90,8 @@ def page(pair: Pair, chosen: Filter) -> None:
     with head:
         st.title(escape(_title(pair, told)), anchor=False)
         st.markdown(f":gray[{escape(_next(pair, told, end))}]")
+        if found.doubt is not None:
+            st.warning(escape(found.doubt), icon=":material/phone_disabled:")
         if failed is not None:
             st.caption(f"No money is told: {escape(words.lower_first(failed.words))}")
         _ranked(pair, terms)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn.act import eligibility
-from churn.act.eligibility import REASONS, Candidates, counted, people, standing, suppression, withdrawn
+from churn.act.eligibility import REASONS, Candidates, counted, coverage, people, standing, suppression, withdrawn
 from churn.errors import DataError, SuppressionStops
 from churn.settings import Settings
 
@@ -192,6 +192,24 @@ def test_a_table_of_who_must_not_be_called(tmp_path: Path) -> None:
     assert found is not None
     assert found.to_list() == ["007", "1000"]  # as keys are read everywhere
     assert suppression(Settings(home=tmp_path), schema_of()) is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "known", "zeros", "says"),
+    [
+        (["0005307", "0000085"], 2, False, None),
+        (["0005307", "9999999"], 1, False, None),  # somebody who was a customer once is no reason to warn
+        (["5307", "85"], 0, True, "Of 2 customer numbers in the table of who must not be called, none is known here"),
+        (["0005307", "85"], 1, True, "1 is known here"),
+        (["00012"], 0, True, "other zeros in front"),
+        (["other", "9999999"], 0, False, "keeps nobody from being called"),
+    ],
+)
+def test_a_table_about_others_is_doubted(tmp_path: Path, keys: list[str], known: int, zeros: bool, says: str | None) -> None:
+    base = open_base(tmp_path, schema_of(), [0.5] * 4, [10.0] * 4, everybody(4), keys=["0005307", "0000085", "12", "ABC"])
+    found = coverage(pl.Series([*keys, None]), base.snapshot)
+    assert (found.keys, found.customers, found.zeros) == (len(keys), known, zeros)
+    assert (found.doubt() is None) if says is None else (says in str(found.doubt()))
 
 
 def test_a_missing_a_stale_and_an_unfit_table_stop_the_list(tmp_path: Path) -> None:

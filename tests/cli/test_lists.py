@@ -168,6 +168,23 @@ def test_a_missing_suppression_table_stops_the_list(desk: Desk) -> None:
     assert left_out["suppressed"] == 2
 
 
+def test_a_suppression_table_of_others_is_told_wherever_it_counts(desk: Desk) -> None:
+    (desk.home / "dnc.csv").write_text("customer_id\n17\n")
+    desk.settings("suppression: dnc.csv\nroles: contacts\n")
+    told = "Of 1 customer number in the table of who must not be called, none is known here, so it keeps nobody"
+    assert told in desk.done("list", "build", "--capacity", "5", "--campaign", "Save").err
+    assert told in desk.done("campaign", "sheet", "save", "s.csv").err
+    assert told in next(one["words"] for one in desk.run("doctor", "--json").json if one["what"] == "suppression")
+    (desk.home / "dnc.csv").write_text("customer_id\nC00001\nX\n")
+    assert desk.done("list", "build", "--limit", "0").err == ""
+    found = next(one for one in desk.run("doctor", "--json").json if one["what"] == "suppression")
+    assert (found["good"], found["words"]) == (True, "dnc.csv: 1 of 2 customer numbers are customers here")
+    (desk.home / "dnc.csv").unlink()
+    ran = desk.run("doctor", "--json")
+    assert ran.code == 1
+    assert "cannot be read" in next(one["words"] for one in ran.json if one["what"] == "suppression")
+
+
 def test_segments_are_counted_when_the_base_is_scored_anew(desk: Desk) -> None:
     desk.done("list", "build", "--where", "contract=monthly", "--save-segment", "Monthly", "--limit", "0")
     customers(690).write_csv(desk.home / "later.csv")
