@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
+from churn import words
 from churn.act.holdout import CALL as CALL
 from churn.act.holdout import HOLDOUT as HOLDOUT
 from churn.act.holdout import MOST_SHARE, SHARE, draw, new_salt
@@ -214,12 +215,13 @@ def rebuild(
 
 
 def start(records: Records, id: str, *, who: str, source: Source = "page", at: datetime | None = None) -> Campaign:
-    """Begin calling. Raises CampaignRefused where it is no draft, RecordsConflict where somebody else was faster."""
+    """Begin calling. Raises CampaignRefused where it is no draft, or `at` is a day before its list was drawn, and RecordsConflict
+    where somebody else was faster."""
     return _move(records, id, DRAFT, RUNNING, "started", who, source, at)
 
 
 def finish(records: Records, id: str, *, who: str, source: Source = "page", at: datetime | None = None) -> Campaign:
-    """End calling; outcomes still count until the horizon is over. Raises as `start`, where it is not running."""
+    """End calling; outcomes still count until the horizon is over. Raises as `start`, where it is not running, or was not by then."""
     return _move(records, id, RUNNING, FINISHED, "finished", who, source, at)
 
 
@@ -358,6 +360,12 @@ def _move(
         found = read(records, connection, id, lock=True)
         if found.status != here:
             raise CampaignRefused(f"campaign {found.name!r} is {found.status}; only one that is {here} can be {stamp}")
+        since, was = (found.made, "drawn") if found.started is None else (found.started, "started")
+        if now.date() < since.date():  # outcomes count from the start on, and nobody was picked before the draw
+            raise CampaignRefused(
+                f"campaign {found.name!r} was {was} on {words.day(since.date())}; it cannot have been {stamp} before that, on "
+                f"{words.day(now.date())}"
+            )
         _advance(records, connection, found, {"status": there, stamp: now})
         _note(records, connection, id, "status", here, there, who, source, now, found.version + 1)
     return find(records, id)

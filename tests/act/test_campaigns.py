@@ -192,6 +192,19 @@ def test_what_cannot_be_made_is_refused_and_leaves_nothing(
     assert set(records.status().rows.values()) == {0}
 
 
+def test_nothing_begins_before_its_list_was_drawn(records: Records) -> None:  # noqa: F811
+    campaign = made(records)
+    before = START - timedelta(days=1)
+    with pytest.raises(
+        CampaignRefused, match=r"was drawn on 1 Jul 2026; it cannot have been started before that, on 30 Jun 2026"
+    ):
+        campaigns.start(records, campaign.id, who="ann", at=before)
+    assert campaigns.find(records, campaign.id).started is None
+    campaigns.start(records, campaign.id, who="ann", at=START.replace(hour=0))  # that day, as `--on` names it
+    with pytest.raises(CampaignRefused, match=r"was started on 1 Jul 2026; it cannot have been finished before that"):
+        campaigns.finish(records, campaign.id, who="ann", at=before)
+
+
 def test_one_that_is_not_there_names_those_that_are(records: Records) -> None:  # noqa: F811
     with pytest.raises(CampaignRefused, match=r"there is no campaign 'autumn'; there is none yet"):
         campaigns.find(records, "autumn")

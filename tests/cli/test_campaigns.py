@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from contextlib import closing
+from datetime import UTC, datetime, time, timedelta
 
 import polars as pl
 import pytest
+
+from churn.base.records import CAMPAIGNS, Records
+from churn.settings import Settings
 
 from .conftest import QUICK, Desk, customers
 
@@ -16,9 +20,11 @@ START = (datetime.now(UTC) - timedelta(days=DAYS + 5)).date()
 
 @pytest.fixture
 def campaign(trained: Desk) -> Desk:
-    """A draft of 200 customers, a quarter of them kept uncalled."""
+    """A draft of 200 customers, a quarter of them kept uncalled, that was drawn a while ago."""
     made = trained.done("campaign", "create", "Summer save", "--capacity", "200", "--holdout", "0.25", "--offer", "1")
     assert "Campaign summer-save is a draft: 150 to call, 50 kept uncalled." in made.out
+    with closing(Records(Settings.load(home=trained.home, environ={}))) as records, records.begin() as connection:
+        connection.execute(CAMPAIGNS.update().values(made=datetime.combine(START, time(9), UTC)))
     return trained
 
 
@@ -77,6 +83,8 @@ def test_errors_are_one_line(campaign: Desk) -> None:
     assert "there is no campaign 'autumn'; there are: summer-save" in campaign.run("campaign", "start", "autumn").line
     assert "only one that is running can be finished" in campaign.run("campaign", "finish", "summer-save").line
     assert "must be a date" in campaign.run("campaign", "start", "summer-save", "--on", "soon").line
+    early = campaign.run("campaign", "start", "summer-save", "--on", "2020-01-01").line
+    assert "it cannot have been started before that, on 1 Jan 2020" in early
     assert "must not lie in the future" in campaign.run("campaign", "start", "summer-save", "--on", "2999-01-01").line
     again = campaign.run("campaign", "create", "Summer save", "--capacity", "700")
     assert again.code == 0  # those who are in a campaign are left out of the next list
