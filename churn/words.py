@@ -178,6 +178,14 @@ TEMPLATES = {
         "count in neither group. An export of an earlier day, or the day each of them left, would say."
     ),
     "campaign small": "All outcomes together are fewer than the {needed} that the effect assumed needs; only a larger one shows.",
+    "campaign acceptance": (
+        "Offers worked for {measured} of those about to leave. Weighed together with the {assumed} assumed before, that makes "
+        "{share}, {likely}."
+    ),
+    "campaign idle": (
+        "Nobody is noted as worked through: all {called} are still to be called. Unless calls were made that nobody noted, what "
+        "sets the groups apart is chance."
+    ),
     "ranked by expected value": "What a call is worth",
     "ranked by risk": "Risk",
     "ranked by uplift": "Whom calling changes",
@@ -207,7 +215,6 @@ TEMPLATES = {
         "No difference can be told in {name} between ranking by whom calling changes and ranking by risk: "
         "the first half keeps about {ours} customers either way"
     ),
-    "campaign acceptance": "Offers worked for {share} of those about to leave, {likely}; {assumed} was assumed.",
     "history list": "List: {called} to call, {held} kept uncalled",
     "history file": "File taken in: {changed} of {rows} rows changed something",
     "arm call": "Called",

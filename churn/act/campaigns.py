@@ -221,7 +221,7 @@ def start(records: Records, id: str, *, who: str, source: Source = "page", at: d
 
 
 def finish(records: Records, id: str, *, who: str, source: Source = "page", at: datetime | None = None) -> Campaign:
-    """End calling; outcomes still count until the horizon is over. Raises as `start`, where it is not running, or was not by then."""
+    """End calling; outcomes still count until the horizon is over. Raises as `start`, where it does not run, or did not then."""
     return _move(records, id, RUNNING, FINISHED, "finished", who, source, at)
 
 

@@ -49,7 +49,8 @@ class Result:
     brought less what it cost, in the schema's currency, None without values; `by`: column → groups, None for those too small;
     `mismatch`: whether the arms have the sizes that were drawn, among all members and among those whose outcome is known; `gone`:
     how many had left before it began; `late`: of how many is known that they left, but not whether it was in time; `acceptance`:
-    α and β of the law of offers that work, as measured, once it is finished and there is enough.
+    α and β of the law of offers that work, the assumed law and what was measured put together, once it is finished and fewer left
+    among those called for certain: else there is nothing to put to the assumption.
     """
 
     campaign: Campaign
@@ -69,6 +70,11 @@ class Result:
     def measurable(self) -> bool:
         """Whether there is an arm to compare with."""
         return self.campaign.held_out > 0 and self.campaign.called > 0
+
+    @property
+    def worked(self) -> bool:
+        """Whether anybody is noted as worked through."""
+        return self.campaign.stages[TO_CALL] < self.campaign.called
 
     @property
     def complete(self) -> bool:
@@ -104,7 +110,7 @@ def measure(records: Records, id: str, outcomes: pl.DataFrame, *, today: date | 
     progress = _progress(campaign, listed, told, gone + late, day)
     share = campaign.held_out / max(campaign.size, 1)
     acceptance = None
-    if campaign.status == FINISHED and progress.enough and campaign.held_out and whole.difference is not None:
+    if campaign.status == FINISHED and progress.enough and campaign.held_out and whole.told and whole.interval.low > 0:
         acceptance = effect.measured_acceptance(whole, campaign.assumptions.alpha, campaign.assumptions.beta)
     return Result(
         campaign=campaign,
@@ -245,9 +251,9 @@ def difference(found: Effect, name: str, *, complete: bool = True) -> str:
 
 
 def not_yet(result: Result) -> str | None:
-    """How many outcomes are missing and when they should be there; None where there are enough."""
+    """How many outcomes are missing and when they should be there; None where there are enough, or where none would help."""
     progress = result.progress
-    if progress.enough:
+    if progress.enough or not result.measurable:
         return None
     near = (
         ""
@@ -259,8 +265,11 @@ def not_yet(result: Result) -> str | None:
 
 
 def doubts(result: Result) -> tuple[str, ...]:
-    """What speaks against reading the difference: arms of a wrong size, outcomes lost in one of them, too few customers."""
+    """What speaks against reading the difference: arms of a wrong size, outcomes lost in one of them, too few customers, nobody
+    called."""
     said = []
+    if result.readable and not result.worked:
+        said.append(words.say("campaign idle", called=words.counted(result.campaign.called, "customer")))
     for name, found in (("campaign mismatch", result.mismatch), ("campaign lost", result.lost)):
         if found.found:
             held, customers = words.count(found.held), words.count(found.customers)
@@ -278,14 +287,16 @@ def offered_acceptance(result: Result) -> tuple[str, str] | None:
 
     None before that, or where the difference may not be read.
     """
-    if result.acceptance is None or not result.readable:
+    called, held = result.effect.called.share, result.effect.held.share
+    if result.acceptance is None or not result.readable or called is None or not held:
         return None
     alpha, beta = result.acceptance
     measured = replace(result.campaign.assumptions, alpha=alpha, beta=beta)
     middle, half = measured.acceptance, NormalDist().inv_cdf(0.9) * measured.acceptance_spread
     likely = words.likely_between(words.percent(max(middle - half, 0.0)), words.percent(min(middle + half, 1.0)))
     assumed = words.percent(result.campaign.assumptions.acceptance)
-    told = words.say("campaign acceptance", share=words.percent(middle), likely=likely, assumed=assumed)
+    shares = {"measured": words.percent(1 - called / held), "share": words.percent(middle), "assumed": assumed}
+    told = words.say("campaign acceptance", likely=likely, **shares)
     return told, f"assume_acceptance_alpha: {alpha:.1f}\nassume_acceptance_beta: {beta:.1f}"
 
 

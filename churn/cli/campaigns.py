@@ -200,7 +200,7 @@ def results_(context: typer.Context, campaign: Id, as_json: Json = False) -> Non
             table.add_row(*map(escape, _row(group.label, group.effect)))
     out.print(table)
     if (offered := results.offered_acceptance(found)) is not None:
-        out.print(escape(f"{offered[0]} To work with what was measured, put into config.yaml:"))
+        out.print(escape(f"{offered[0]} To work with that, put into config.yaml:"))
         out.print(escape(offered[1]))
     if found.campaign.status == FINISHED:
         taught = uplift.read(open_store(settings), campaign)

@@ -128,7 +128,7 @@ def _answer(pair: Pair, campaign: Campaign, result: Result) -> None:
     missing = results.not_yet(result)
     known = f"{words.count(result.progress.known)} of {words.counted(campaign.size, 'outcome')} are known."
     cause = ""
-    if result.readable and result.effect.told:
+    if result.readable and result.effect.told and result.worked:
         cause = " Who was called was drawn at random, so calling is what made the difference."
     st.markdown(f":gray[{escape(missing) + ' ' if missing else ''}{known}{cause}]")
     if result.gone:
@@ -144,7 +144,7 @@ def _arms(pair: Pair, result: Result) -> None:
     _money(pair, result)
     if (offered := results.offered_acceptance(result)) is not None:
         with st.expander("What it says about offers", key="_offers"):
-            st.markdown(f"{escape(offered[0])} To work with what was measured, put into config.yaml:")
+            st.markdown(f"{escape(offered[0])} To work with that, put into config.yaml:")
             st.code(offered[1], language=None)
 
 

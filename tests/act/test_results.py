@@ -248,10 +248,36 @@ def test_measured_acceptance_is_offered_only_when_it_is_finished(records: Record
     assert alpha / (alpha + beta) == pytest.approx(0.4, abs=0.02)  # the assumption of 30% weighs little against 2,000 outcomes
     told = results.offered_acceptance(found)
     assert told is not None
-    assert told[0].startswith("Offers worked for 39% of those about to leave")
-    assert "30% was assumed" in told[0]
+    assert told[0].startswith("Offers worked for 40% of those about to leave. Weighed together with the 30% assumed before, that")
+    assert "that makes 39%, likely between" in told[0]
     assert told[1].startswith("assume_acceptance_alpha: ")
     assert campaigns.find(records, campaign.id).assumptions == Assumptions(6, 14)  # and nothing is taken over
+
+
+@pytest.mark.parametrize(("called_left", "held_left"), [(0, 0), (0, 1), (375, 125), (450, 130), (500, 100)])
+def test_no_acceptance_is_measured_where_nothing_is_told(records: Records, called_left: int, held_left: int) -> None:
+    campaign = running(records, listed(2_000))
+    campaigns.finish(records, campaign.id, who="ann")
+    found = measure(records, "summer-save", of_arms(records, called_left, held_left), today=LATER)
+    assert found.readable
+    assert found.acceptance is None
+    assert results.offered_acceptance(found) is None
+
+
+def test_where_nobody_was_worked_through_it_says_so(records: Records) -> None:
+    running(records, listed(400))
+    said = "Nobody is noted as worked through: all 300 customers are still to be called"
+    assert results.doubts(measure(records, "summer-save", of_arms(records, 60, 60), today=LATER))[0].startswith(said)
+    one = worklist.listed(records, "summer-save", limit=1)[0]
+    worklist.edit(records, "summer-save", one.customer, version=1, changes={"stage": "unreachable"}, who="ann")
+    assert not any(said in doubt for doubt in results.doubts(measure(records, "summer-save", of_arms(records, 60, 60))))
+
+
+def test_without_a_holdout_no_outcome_is_waited_for(records: Records) -> None:
+    running(records, holdout_share=0.0)
+    found = measure(records, "summer-save", outcomes(), today=START.date())
+    assert not found.measurable
+    assert results.not_yet(found) is None
 
 
 # -- whose leaving a call may have changed -------------------------------------------

@@ -139,6 +139,9 @@ def test_the_answer_is_the_title(run_page: Run, home: Path) -> None:
     records = records_of(home)
     campaigns.start(records, made(records).id, who="ann", at=START)
     with_outcomes(home, records, 0.2, 0.45)
+    assert "Nobody is noted as worked through" in texts(run_page(home, PAGE))
+    one = worklist.listed(records, "autumn-save", limit=1)[0]
+    worklist.edit(records, "autumn-save", one.customer, version=1, changes={"stage": "saved"}, who="ann")
     app = run_page(home, PAGE)
     told = r"Autumn \*save\*: 2\d points fewer left among those called \(likely 1\d to 3\d\), worth \$\d+k"
     assert re.fullmatch(told, title(app))
