@@ -144,9 +144,11 @@ def create(
     """
     from churn.act import _campaign_rows as rows
 
-    wanted = " ".join(name.split())[:_NAME]
+    wanted = " ".join(name.split())
     if not wanted:
         raise CampaignRefused("a campaign needs a name")
+    if len(wanted) > _NAME:
+        raise CampaignRefused(f"the name of a campaign must have at most {_NAME} letters; it has {len(wanted)}")
     if not 0 <= holdout_share <= MOST_SHARE:
         raise CampaignRefused(f"the share held out must be from 0 to {MOST_SHARE:g}, not {holdout_share:g}")
     now, salt = at or datetime.now(UTC), salt or new_salt()

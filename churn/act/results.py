@@ -9,6 +9,7 @@ assumed about offers is never replaced silently: what was measured is offered, w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -349,15 +350,26 @@ def _by(told: pl.DataFrame, columns: tuple[str, ...]) -> tuple[dict[str, tuple[G
     found: dict[str, tuple[Group, ...]] = {}
     small: dict[str, tuple[str, ...]] = {}
     for column in columns:
-        counts = {
-            str(label): _counts(told.filter(pl.col(column) == label))
-            for label in told[column].drop_nulls().unique(maintain_order=True)
-        }
+        counts = {label: _counts(told.filter(pl.col(column) == label)) for label in _in_order(told, column)}
         large = {label: one for label, one in counts.items() if min(one[1], one[3]) >= LEAST}
         effects = effect.by_segment(tuple(large.values()))
         found[column] = tuple(Group(label, one) for label, one in zip(large, effects, strict=True))
         small[column] = tuple(label for label in counts if label not in large)
     return found, small
+
+
+def _in_order(told: pl.DataFrame, column: str) -> list[str]:
+    """The labels of a column's groups: bands by risk, bands of a number by the number, others by the alphabet."""
+    if column == "band":
+        return told.group_by("band").agg(pl.col("risk").mean()).sort("risk")["band"].to_list()
+    return sorted(map(str, told[column].drop_nulls().unique()), key=_place)
+
+
+def _place(label: str) -> tuple[bool, float, bool, str]:
+    """Where a group stands: `Up to 12 months`, `13–24 months`, `Over 24 months`, and then what has no number."""
+    number = re.search(r"\d[\d,]*\.?\d*", label)
+    size = 0.0 if number is None else float(number.group().replace(",", ""))
+    return number is None, size, not label.startswith("Up to"), label
 
 
 def _progress(campaign: Campaign, listed: pl.DataFrame, told: pl.DataFrame, gone: int, day: date) -> Progress:

@@ -83,12 +83,13 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
         out.print("No campaign yet. Make one with: churn campaign create NAME")
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("Campaign", "Status", "To call", "Worked through", "Kept uncalled", "Made", "By"):
+    for heading in ("Campaign", "Name", "Status", "To call", "Worked through", "Kept uncalled", "Made", "By"):
         table.add_column(heading, overflow="fold")
     for one in found:
         done = words.count(one.called - one.stages[TO_CALL])
         cells = (
             one.id,
+            one.name,
             one.status,
             words.count(one.called),
             done,

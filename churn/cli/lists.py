@@ -153,7 +153,7 @@ def build(
         named = segments.save(work.records, save, work.chosen, work.who.name) if save else None
         if named is not None:
             segments.count(work.records, work.snapshot)
-        made = _campaign(work, name) if name else None
+        made = None if name is None else _campaign(work, name)
         if as_json:
             print_json(_document(work, listed, made))
             return

@@ -569,7 +569,7 @@ def _start(pair: Pair, chosen: Filter, ranking: Ranking, end: Cut, told: Preview
         f"A draft: {words.count(told.called)} to call, {words.count(told.held)} kept uncalled; calling begins when you say so"
     )
     with st.form("_new_campaign", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.text_input("Name", max_chars=80, key="_campaign_name", placeholder="Autumn save", width=320)
+        name = st.text_input("Name", key="_campaign_name", placeholder="Autumn save", width=320)
         begun = st.form_submit_button("Start a campaign", type="primary")
     if not begun:
         return

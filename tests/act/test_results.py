@@ -226,6 +226,19 @@ def test_groups_hold_together_and_small_ones_are_not_told(records: Records) -> N
     assert sum(group.effect.held.left for group in found.by["band"]) == 50
 
 
+def test_groups_stand_in_their_own_order(records: Records) -> None:
+    rows = listed(400)
+    labels = ["Over 48 months", "1,000–1,200", "13–24 months", "Monthly", "Up to 13 months", "25–48 months", "Annual"]
+    running(records, rows, groups=rows.select("customer", tenure=pl.Series([labels[place % 7] for place in range(400)])))
+    found = measure(records, "summer-save", of_arms(records, 90, 50), today=LATER)
+    assert [group.label for group in found.by["tenure"]] == [
+        *("Up to 13 months", "13–24 months", "25–48 months", "Over 48 months", "1,000–1,200", "Annual", "Monthly")
+    ]
+    members = campaigns.members(records, "summer-save")
+    risks = [members.filter(band=group.label)["risk"].mean() for group in found.by["band"]]
+    assert risks == sorted(risks)
+
+
 def test_arms_of_a_size_that_was_not_drawn_are_shown_and_not_read(records: Records) -> None:
     running(records, listed(800))
     everybody = of_arms(records, 150, 100)

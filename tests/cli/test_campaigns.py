@@ -31,6 +31,7 @@ def campaign(trained: Desk) -> Desk:
 def test_from_a_list_to_what_calling_came_to(campaign: Desk) -> None:
     desk = campaign
     assert desk.done("campaign", "list", "--json").json[0]["called"] == 150
+    assert "summer-save  Summer save  draft" in desk.done("campaign", "list").out
     assert "is a draft" in desk.done("campaign", "results", "summer-save").out
     started = desk.done("campaign", "start", "summer-save", "--on", START.isoformat())
     assert started.out == "Summer save is running: 150 to call, 50 kept uncalled.\n"
@@ -83,6 +84,8 @@ def test_errors_are_one_line(campaign: Desk) -> None:
     assert "there is no campaign 'autumn'; there are: summer-save" in campaign.run("campaign", "start", "autumn").line
     assert "only one that is running can be finished" in campaign.run("campaign", "finish", "summer-save").line
     assert "must be a date" in campaign.run("campaign", "start", "summer-save", "--on", "soon").line
+    assert "a campaign needs a name" in campaign.run("campaign", "create", "").line
+    assert "must have at most 80 letters; it has 300" in campaign.run("campaign", "create", "x" * 300).line
     early = campaign.run("campaign", "start", "summer-save", "--on", "2020-01-01").line
     assert "it cannot have been started before that, on 1 Jan 2020" in early
     assert "must not lie in the future" in campaign.run("campaign", "start", "summer-save", "--on", "2999-01-01").line
