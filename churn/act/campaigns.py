@@ -1,8 +1,9 @@
 """Campaigns: a call list that is worked through, with a part kept uncalled at random so that calling can be measured.
 
-A campaign is a *draft* while its list may still be made anew, *running* while people are called, and *finished* after that. Who
-is called and who is held out is drawn once, when the list is made; whoever was in a list before keeps their arm. Every change of
-a campaign and of its members is added to a history that nobody can rewrite (`churn.act.worklist` changes members).
+A campaign is a *draft* while its list may still be made anew, *running* while people are called, and *finished* after that; a
+draft that nobody wants is dropped, which frees its customers for other lists. Who is called and who is held out is drawn once,
+when the list is made; whoever was in a list before keeps their arm. Every change of a campaign and of its members is added to a
+history that nobody can rewrite (`churn.act.worklist` changes members).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ Source = Literal["page", "import", "command"]
 DRAFT: Final = "draft"
 RUNNING: Final = "running"
 FINISHED: Final = "finished"
+DROPPED: Final = "dropped"  # what the database says of a draft that is no more
 TO_CALL, REACHED, OFFERED, SAVED, LOST, UNREACHABLE = "to call", "reached", "offered", "saved", "lost", "unreachable"
 STAGES = (TO_CALL, REACHED, OFFERED, SAVED, LOST, UNREACHABLE)
 
@@ -227,6 +229,23 @@ def finish(records: Records, id: str, *, who: str, source: Source = "page", at: 
     return _move(records, id, RUNNING, FINISHED, "finished", who, source, at)
 
 
+def drop(records: Records, id: str, *, who: str, source: Source = "page") -> None:
+    """Give up a draft: its customers may be put on other lists, its id stays taken, and its history is kept.
+
+    Raises CampaignRefused where it is no draft, RecordsConflict where somebody else changed it meanwhile.
+    """
+    from churn.act import _campaign_rows as rows
+
+    now = datetime.now(UTC)
+    with records.begin() as connection:
+        found = read(records, connection, id, lock=True)
+        if found.status != DRAFT:
+            raise CampaignRefused(f"campaign {found.name!r} is {found.status}; only a draft can be dropped")
+        _advance(records, connection, found, {"status": DROPPED})
+        rows.delete_members(connection, records.workspace, id)
+        _note(records, connection, id, "status", DRAFT, DROPPED, who, source, now, found.version + 1)
+
+
 def find(records: Records, id: str) -> Campaign:
     """A campaign by its id. Raises CampaignRefused where there is none."""
     with records.read() as connection:
@@ -241,7 +260,8 @@ def every(records: Records) -> tuple[Campaign, ...]:
         sizes: dict[str, list[tuple[str, str, int]]] = {}
         for row in rows.sizes(connection, records.workspace):
             sizes.setdefault(row.campaign, []).append((row.arm, row.stage, row.members))
-        return tuple(_campaign(row, sizes.get(row.id, [])) for row in rows.campaigns(connection, records.workspace))
+        found = rows.campaigns(connection, records.workspace)
+        return tuple(_campaign(row, sizes.get(row.id, [])) for row in found if row.status != DROPPED)
 
 
 def members(records: Records, id: str) -> pl.DataFrame:
@@ -294,9 +314,11 @@ def read(records: Records, connection: Any, id: str, *, lock: bool = False) -> C
 
     row = rows.campaign(connection, records.workspace, id, lock=lock)
     if row is None:
-        there = sorted(rows.ids(connection, records.workspace))
+        there = sorted(one.id for one in rows.campaigns(connection, records.workspace) if one.status != DROPPED)
         named = f"there are: {', '.join(there[:10])}" if there else "there is none yet; start one from a call list"
         raise CampaignRefused(f"there is no campaign {id!r}; {named}")
+    if row.status == DROPPED:
+        raise CampaignRefused(f"campaign {row.name!r} was dropped; there is nothing of it but its history")
     sizes = [(of.arm, of.stage, of.members) for of in rows.sizes(connection, records.workspace) if of.campaign == id]
     return _campaign(row, sizes)
 

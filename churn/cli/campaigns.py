@@ -111,6 +111,15 @@ def start(context: typer.Context, campaign: Id, on: On = None, as_json: Json = F
 
 
 @app.command()
+def drop(context: typer.Context, campaign: Id) -> None:
+    """Give up a draft: its customers may be put on other lists. What was started cannot be dropped, only finished."""
+    settings = settings_of(context)
+    with closing(Records(settings)) as records:
+        campaigns.drop(records, campaign, who=who(settings), source="command")
+    out.print(escape(f"{campaign} is dropped; its customers are free for other lists."))
+
+
+@app.command()
 def finish(context: typer.Context, campaign: Id, on: On = None, as_json: Json = False) -> None:
     """End calling. The worklist stays as it is; outcomes still count until the horizon is over."""
     settings = settings_of(context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,7 +31,7 @@ from pages.shared.data import Pair
 
 _CALL_LIST = "pages/act/call_list.py"
 _PICKED = "campaign_id"  # in the address
-_BOX, _LAST = "_campaign", "_campaign_last"
+_BOX, _LAST, _STAY = "_campaign", "_campaign_last", "_campaign_stay"
 _ORDER = (RUNNING, DRAFT, FINISHED)
 _EVENTS = 50  # lines of history shown
 _LOOK_S = 60  # how long known outcomes may be old
@@ -62,6 +63,7 @@ def page(pair: Pair) -> None:
 
 def _none_yet() -> None:
     st.title("No campaign yet", anchor=False)
+    _told()
     st.markdown(
         "Start one from a call list: who is on it is called, but for a part kept uncalled to learn whether calling helps."
     )
@@ -72,19 +74,22 @@ def _none_yet() -> None:
 def _pick(found: Sequence[Campaign]) -> Campaign:
     """Which campaign is looked at: the one the address names, else the one looked at last, else the first."""
     by_id = {one.id: one for one in found}
+    names = Counter(one.name for one in found)
+
+    def label(id: str) -> str:
+        one = by_id.get(id)
+        if one is None:
+            return id
+        return f"{one.name} ({one.status})" if names[one.name] == 1 else f"{one.name} ({one.status}, {one.id})"
+
     asked = st.query_params.get(_PICKED)
     if st.session_state.get(_BOX) not in by_id:
-        wanted = [id for id in (asked, st.session_state.get(_LAST)) if id in by_id]
-        st.session_state[_BOX] = wanted[0] if wanted else found[0].id
+        st.session_state.pop(_BOX, None)
+    # of several with one name, a browser that only knows labels may take one for another once its status changes
+    wanted = (st.session_state.pop(_STAY, None), st.session_state.get(_BOX), asked, st.session_state.get(_LAST))
+    st.session_state[_BOX] = next((id for id in wanted if id in by_id), found[0].id)
     if len(found) > 1:
-        st.selectbox(
-            "Campaign",
-            list(by_id),
-            format_func=lambda id: f"{escape(by_id[id].name)} ({by_id[id].status})" if id in by_id else id,
-            key=_BOX,
-            width=420,
-            disabled=_worklist.waiting(),
-        )
+        st.selectbox("Campaign", list(by_id), format_func=label, key=_BOX, width=420, disabled=_worklist.waiting())
     picked = by_id[st.session_state[_BOX]]
     st.session_state[_LAST] = picked.id
     if asked != picked.id:
@@ -123,7 +128,9 @@ def _minute() -> int:
 def _answer(pair: Pair, campaign: Campaign, result: Result) -> None:
     st.title(escape(results.title(result, pair.schema.currency)), anchor=False)
     if campaign.status == DRAFT:
-        st.markdown(":gray[Nobody is called before you start it; until then the list can be made anew.]")
+        st.markdown(
+            ":gray[Nobody is called before you start it; until then you can drop it, and its customers are free again.]"
+        )
         return
     missing = results.not_yet(result)
     known = f"{words.count(result.progress.known)} of {words.counted(campaign.size, 'outcome')} are known."
@@ -242,9 +249,42 @@ def _steps(pair: Pair, campaign: Campaign) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="_steps"):
         st.caption(f"{' → '.join(parts)} · by {escape(campaign.who)} · {who}")
         if campaign.status == DRAFT:
-            st.button("Start calling", type="primary", key="_start", on_click=_move, args=(campaign, campaigns.start))
+            if st.button("Start calling…", type="primary", key="_start"):
+                _start(campaign)
+            if st.button("Drop…", key="_drop"):
+                _drop(campaign)
         if campaign.status == RUNNING and st.button("Finish…", key="_finish"):
             _finish(campaign)
+
+
+@st.dialog("Start calling")
+def _start(campaign: Campaign) -> None:
+    kept = f", and {words.count(campaign.held_out)} stay uncalled" if campaign.held_out else ""
+    who = words.counted(campaign.called, "customer")
+    st.markdown(
+        f"From now on the list of {escape(campaign.name)} stays as it is: {who} to call{kept}. Outcomes count from today. "
+        "This cannot be undone."
+    )
+    if st.button("Start it", type="primary", key="_start_it", on_click=_move, args=(campaign, campaigns.start)):
+        st.rerun()
+
+
+@st.dialog("Drop the draft")
+def _drop(campaign: Campaign) -> None:
+    who = words.counted(campaign.size, "customer")
+    st.markdown(f"{escape(campaign.name)} will be gone, and its {who} free for other lists. This cannot be undone.")
+    if st.button("Drop it", type="primary", key="_drop_it", on_click=_give_up, args=(campaign,)):
+        st.rerun()
+
+
+def _give_up(campaign: Campaign) -> None:
+    try:
+        campaigns.drop(data.desk().records, campaign.id, who=data.desk().visitor.name)
+    except ChurnError as error:
+        st.session_state[_worklist.REFUSED] = [str(error)]
+    else:
+        st.session_state[_worklist.NOTICE] = f"{escape(campaign.name)} is dropped."
+        _list.forget()
 
 
 @st.dialog("Finish the campaign")
@@ -252,12 +292,12 @@ def _finish(campaign: Campaign) -> None:
     left = campaign.stages[TO_CALL]
     open_ = f" {words.counted(left, 'customer')} {'is' if left == 1 else 'are'} still to be called." if left else ""
     st.markdown(f"The worklist of {escape(campaign.name)} stays as it is from then on.{open_} Outcomes still count.")
-    if st.button("Finish it", type="primary", key="_finish_it"):
-        _move(campaign, campaigns.finish)
+    if st.button("Finish it", type="primary", key="_finish_it", on_click=_move, args=(campaign, campaigns.finish)):
         st.rerun()
 
 
 def _move(campaign: Campaign, step: Any) -> None:
+    st.session_state[_STAY] = campaign.id
     try:
         moved = step(data.desk().records, campaign.id, who=data.desk().visitor.name, source="page")
     except ChurnError as error:

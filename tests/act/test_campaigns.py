@@ -206,6 +206,22 @@ def test_nothing_begins_before_its_list_was_drawn(records: Records) -> None:  # 
         campaigns.finish(records, campaign.id, who="ann", at=before)
 
 
+def test_a_draft_that_is_dropped_frees_its_customers(records: Records) -> None:  # noqa: F811
+    campaign = made(records)
+    campaigns.drop(records, campaign.id, who="bob")
+    assert campaigns.every(records) == ()
+    assert campaigns.engaged(records).height == 0
+    with pytest.raises(CampaignRefused, match=r"'Summer save' was dropped"):
+        campaigns.start(records, campaign.id, who="ann")
+    last = worklist.history(records, campaign.id, limit=1)[0]
+    assert (last.field, last.before, last.after, last.who) == ("status", "draft", "dropped", "bob")
+    again = made(records)  # the same customers, under a name of their own: the old history is not theirs
+    assert again.id == "summer-save-2"
+    campaigns.start(records, again.id, who="ann", at=START)
+    with pytest.raises(CampaignRefused, match="is running; only a draft can be dropped"):
+        campaigns.drop(records, again.id, who="ann")
+
+
 def test_one_that_is_not_there_names_those_that_are(records: Records) -> None:  # noqa: F811
     with pytest.raises(CampaignRefused, match=r"there is no campaign 'autumn'; there is none yet"):
         campaigns.find(records, "autumn")

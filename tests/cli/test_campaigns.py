@@ -89,6 +89,9 @@ def test_errors_are_one_line(campaign: Desk) -> None:
     early = campaign.run("campaign", "start", "summer-save", "--on", "2020-01-01").line
     assert "it cannot have been started before that, on 1 Jan 2020" in early
     assert "must not lie in the future" in campaign.run("campaign", "start", "summer-save", "--on", "2999-01-01").line
+    campaign.done("campaign", "create", "Not wanted", "--capacity", "10")
+    assert "not-wanted is dropped" in campaign.done("campaign", "drop", "not-wanted").out
+    assert "was dropped" in campaign.run("campaign", "results", "not-wanted").line
     again = campaign.run("campaign", "create", "Summer save", "--capacity", "700")
     assert again.code == 0  # those who are in a campaign are left out of the next list
     both = [set(one["stages"]) for one in campaign.done("campaign", "list", "--json").json]

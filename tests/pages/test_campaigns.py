@@ -117,6 +117,8 @@ def test_a_draft_is_started_from_the_page(run_page: Run, home: Path) -> None:
     app = run_page(home, PAGE)
     assert title(app) == "Autumn *save* is a draft: 300 to call, 100 kept uncalled"
     app.button("_start").click().run()
+    assert campaigns.find(records, campaign.id).status == "draft"  # it is asked first, for it cannot be undone
+    app.button("_start_it").click().run()
     assert campaigns.find(records, campaign.id).status == "running"
     told = texts(app)
     assert "is running." in told
@@ -203,6 +205,31 @@ def test_the_address_names_the_campaign(run_page: Run, home: Path) -> None:
     assert app.query_params["campaign_id"] in ("autumn-save", ["autumn-save"])
     nowhere = run_page(home, PAGE, campaign_id=["no such"])
     assert nowhere.title[0].value.startswith(("Winter", "Autumn"))
+    records.close()
+
+
+def test_of_two_with_one_name_the_one_that_is_started_stays_in_sight(run_page: Run, home: Path) -> None:
+    records = records_of(home)
+    older, newer = made(records, "Save", size=100), made(records, "Save", first=100, size=200)
+    app = run_page(home, PAGE, campaign_id=[newer.id])
+    assert set(app.selectbox("_campaign").options) == {"Save (draft, save)", "Save (draft, save-2)"}
+    app.button("_start").click().run()
+    app.button("_start_it").click().run()
+    assert title(app).startswith("Save: 0 of 150 worked through")
+    assert [campaigns.find(records, one.id).status for one in (older, newer)] == ["draft", "running"]
+    assert app.selectbox("_campaign").value == newer.id
+    records.close()
+
+
+def test_a_draft_is_dropped_from_the_page(run_page: Run, home: Path) -> None:
+    records = records_of(home)
+    campaign = made(records)
+    app = run_page(home, PAGE)
+    app.button("_drop").click().run()
+    app.button("_drop_it").click().run()
+    assert campaigns.every(records) == ()
+    assert worklist.history(records, campaign.id, limit=1)[0].who == "ann"
+    assert title(app) == "No campaign yet"
     records.close()
 
 
