@@ -29,8 +29,8 @@ from churn.act.campaigns import (
     read,
 )
 from churn.act.holdout import CALL, HOLDOUT
-from churn.data import values
-from churn.errors import CampaignRefused, DataError, RecordsConflict
+from churn.data import spreadsheet, values
+from churn.errors import CampaignRefused, RecordsConflict
 
 if TYPE_CHECKING:
     from churn.base.records import Records
@@ -259,7 +259,7 @@ def take(
 
     Raises
     ------
-    CampaignRefused: a column is missing, or the campaign is finished. DataError: its dates cannot be read for certain.
+    CampaignRefused: a column is missing, or the campaign is finished.
     RecordsUnavailable: the database cannot be used; nothing was kept.
     """
     from churn.act import _campaign_rows as rows
@@ -330,16 +330,24 @@ def _cells(table: pl.DataFrame, key: str | None) -> pl.DataFrame:
     for field, name in found.items():
         cells = table[name]
         if field == DUE:
-            read = values.dates(cells, ())
-            if read.ambiguous:
-                raise DataError(f"column {name!r}: its dates can be read in two ways; write them as YEAR-MONTH-DAY")
-            columns.append(values.as_text(cells).str.strip_chars().alias("due text"))
-            columns.append(read.values.alias(DUE))
+            text = values.as_text(cells).str.strip_chars()
+            columns.append(text.alias("due text"))
+            columns.append(_days(cells, text).alias(DUE))
         elif field == "customer":
             columns.append(values.keys(cells).alias("customer"))
         else:
             columns.append(values.as_text(cells).str.strip_chars().alias(field))
+            if field in _LONGEST:
+                columns.append(spreadsheet.plain(columns[-1]).alias(f"plain {field}"))
     return pl.DataFrame(columns)
+
+
+def _days(cells: pl.Series, text: pl.Series) -> pl.Series:
+    """The days of a column; what is not written as most rows are is read by itself. Null where that can be read in two ways."""
+    together = values.dates(cells, ()).values
+    others = text.filter(together.is_null()).drop_nulls().unique().to_list()
+    alone = {one: values.dates(pl.Series([one])).values[0] for one in others}
+    return together.fill_null(text.replace_strict(alone, default=None, return_dtype=pl.Date))
 
 
 def _asked(cell: Mapping[str, Any], there: Mapping[str, Any], campaign: Campaign) -> tuple[str, dict[str, Any], str | None]:
@@ -357,7 +365,9 @@ def _asked(cell: Mapping[str, Any], there: Mapping[str, Any], campaign: Campaign
         if written is None or written in ("", words.NOTHING):
             continue
         if field == DUE and cell[DUE] is None:
-            return customer, {}, f"due must be a date; it is {written!r}"
+            return customer, {}, f"due must be a date that can be read in one way, such as 2026-12-24; it is {written!r}"
+        if field in _LONGEST and written != getattr(there[customer], field):
+            written = cell[f"plain {field}"]  # our own CSV files put an apostrophe before it; nobody typed that
         try:
             wanted[field] = _value(field, cell[DUE] if field == DUE else written)
         except CampaignRefused as error:

@@ -132,6 +132,13 @@ def harmless(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.rename({name: f"'{name}" for name in frame.columns if re.match(_FORMULA, name) or re.match(_STARTS, name)})
 
 
+def plain(cells: pl.Series) -> pl.Series:
+    """Texts as they were before `harmless`: without the apostrophe that it put before what a spreadsheet would run."""
+    bare = cells.str.strip_prefix("'")
+    table = harmless(pl.DataFrame({"": bare}))
+    return pl.select(pl.when((table[""] == cells) & (bare != cells)).then(bare).otherwise(cells)).to_series().alias(cells.name)
+
+
 def sheet_names(wanted: Sequence[str]) -> tuple[str, ...]:
     """Names of sheets as Excel takes them: at most 31 characters, none of `[]:*?/\\`, no quotation mark at an end, each once.
 

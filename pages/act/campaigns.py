@@ -128,9 +128,7 @@ def _minute() -> int:
 def _answer(pair: Pair, campaign: Campaign, result: Result) -> None:
     st.title(escape(results.title(result, pair.schema.currency)), anchor=False)
     if campaign.status == DRAFT:
-        st.markdown(
-            ":gray[Nobody is called before you start it; until then you can drop it, and its customers are free again.]"
-        )
+        st.markdown(":gray[Nobody is called before you start it; until then you can drop it, and its customers are free again.]")
         return
     missing = results.not_yet(result)
     known = f"{words.count(result.progress.known)} of {words.counted(campaign.size, 'outcome')} are known."
