@@ -254,6 +254,12 @@ TEMPLATES = {
     "left out no worth": "What they pay is not known",
     "left out same phone": "Same phone as somebody placed better",
     "left out unlike": "Unlike anybody in the campaign it is learnt from",
+    # in a worklist, under "Do not call"
+    "stop do not contact": "Asked not to be",
+    "stop suppressed": "On the list",
+    "stop no consent": "No consent",
+    "stop gone": "Left already",
+    "stop not scored": "No longer scored",
     "suppression zeros": (
         "Of {keys} in the table of who must not be called, {known} known here. Others would be with other zeros in front, which "
         "spreadsheets drop: write that table with its numbers as text, or these customers will be called."

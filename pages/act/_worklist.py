@@ -15,7 +15,7 @@ import streamlit as st
 from churn import words
 from churn.act import worklist
 from churn.act.campaigns import DRAFT, FINISHED, STAGES, Campaign
-from churn.act.eligibility import LeftOut, counted
+from churn.act.eligibility import counted
 from churn.act.profit import doubt
 from churn.act.worklist import Member, Taken
 from churn.data import spreadsheet
@@ -145,7 +145,7 @@ def _table(pair: Pair, campaign: Campaign, seen: _Seen, stop: Mapping[str, str])
         state.open_customer(listed[st.session_state[click].row].customer)
         st.session_state[opened] = True
 
-    marks = [LeftOut(stop[one.customer], 1).in_words() if one.customer in stop else None for one in listed]
+    marks = [words.say(f"stop {stop[one.customer]}") if one.customer in stop else None for one in listed]
     columns: dict[str, Any] = {
         "Customer": [f":material/person_search: {one.customer}" for one in listed],
         **({"Do not call": pyarrow.array(marks, pyarrow.string())} if any(marks) else {}),
@@ -156,7 +156,7 @@ def _table(pair: Pair, campaign: Campaign, seen: _Seen, stop: Mapping[str, str])
         "Due": pyarrow.array([one.due for one in listed], pyarrow.date32()),
     }
     config: dict[str, Any] = {
-        "Do not call": st.column_config.TextColumn(width=190),
+        "Do not call": st.column_config.TextColumn(width=124),
         "Customer": st.column_config.ButtonColumn(type="tertiary", alignment="left", on_click=open_one, key=click, width=150),
         "Risk": percent_column(width=84),
         "Stage": st.column_config.SelectboxColumn(options=[words.capital(stage) for stage in STAGES], required=True, width=120),
@@ -252,8 +252,9 @@ def _not_kept(campaign: Campaign) -> None:
         if one.campaign != campaign.id:
             continue
         typed = "; ".join(f"{name} {_told_typed(name, value)}" for name, value in one.typed.items())
+        start = "Not kept: " if one.version is None else ""
         st.warning(
-            f"Not kept: {escape(one.why)}.  \nYou typed about {escape(one.customer)}: **{escape(typed)}**",
+            f"{start}{escape(one.why)}.  \nYou typed about {escape(one.customer)}: **{escape(typed)}**",
             icon=":material/group:",
         )
         with st.container(horizontal=True):

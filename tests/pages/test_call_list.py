@@ -220,6 +220,15 @@ def test_a_missing_suppression_table_stops_the_page_and_says_so(run_page: Run, h
     assert not app.dataframe
 
 
+def test_a_suppression_table_of_others_is_doubted(run_page: Run, home: Path) -> None:
+    (home / "config.yaml").write_text("suppression: dnc.csv\n")
+    (home / "dnc.csv").write_text("customer\nsomebody\n")
+    app = run_page(home, PAGE)
+    told = "Of 1 customer number in the table of who must not be called, none is known here, so it keeps nobody"
+    assert [one.value for one in app.warning if one.value.replace("\\", "").startswith(told)]
+    assert app.title[0].value.startswith("Calling")
+
+
 def test_without_contacts_and_without_money(run_page: Run, tmp_path: Path) -> None:
     publish_scoring(tmp_path, publish_model(tmp_path, money=None), date.today())
     app = run_page(tmp_path, PAGE, list_calls=["60"])
@@ -276,6 +285,8 @@ def test_from_a_cohort_to_a_result(home: Path, serve: Callable[..., Served], vis
     assert members["customer"].to_list() == [row["Customer"] for row in exported]
     assert members.filter(arm="holdout").height == 12
     page.get_by_role("button", name="Start calling").click()
+    page.get_by_role("button", name="Start it").click()
+    page.get_by_text("Autumn save is running.").wait_for()
     settled(page)
     assert campaigns.find(records, made.id).status == "running"
     with records.begin() as connection:  # sixty days pass
