@@ -23,9 +23,14 @@ def campaign(trained: Desk) -> Desk:
     """A draft of 200 customers, a quarter of them kept uncalled, that was drawn a while ago."""
     made = trained.done("campaign", "create", "Summer save", "--capacity", "200", "--holdout", "0.25", "--offer", "1")
     assert "Campaign summer-save is a draft: 150 to call, 50 kept uncalled." in made.out
-    with closing(Records(Settings.load(home=trained.home, environ={}))) as records, records.begin() as connection:
-        connection.execute(CAMPAIGNS.update().values(made=datetime.combine(START, time(9), UTC)))
+    _drawn_then(trained)
     return trained
+
+
+def _drawn_then(desk: Desk) -> None:
+    """As though all campaigns had been made on the day of `START`."""
+    with closing(Records(Settings.load(home=desk.home, environ={}))) as records, records.begin() as connection:
+        connection.execute(CAMPAIGNS.update().values(made=datetime.combine(START, time(9), UTC)))
 
 
 def test_from_a_list_to_what_calling_came_to(campaign: Desk) -> None:
@@ -114,6 +119,7 @@ def test_whom_calling_changes_is_told_only_of_a_finished_campaign_with_enough_ou
     table.write_csv(desk.home / "wide.csv")
     desk.done("score", "wide.csv", "--publish")
     desk.done("campaign", "create", "Wide", "--capacity", "600", "--holdout", "0.5")
+    _drawn_then(desk)
     desk.done("campaign", "start", "wide", "--on", START.isoformat())
     assert "'Wide' is running; whom calling changes is learnt from a finished one" in desk.run("campaign", "uplift", "wide").line
     desk.done("campaign", "finish", "wide")
