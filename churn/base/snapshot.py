@@ -255,6 +255,11 @@ class Pool:
     risk: NDArray[np.float64]
     money: NDArray[np.float64] | None
 
+    def without(self, places: NDArray[np.int64]) -> Pool:
+        """The same but for those at some places of the base."""
+        stay = ~np.isin(self.places, places, assume_unique=True)
+        return Pool(self.places[stay], self.risk[stay], None if self.money is None else self.money[stay])
+
 
 def rows_at(path: Path, places: NDArray[np.int64], columns: Sequence[str]) -> pl.DataFrame:
     """Columns of some rows of a scoring's file, by their place in the base and in that order; the others are not read.
@@ -566,20 +571,25 @@ class Snapshot:
             )
         return tuple(found)
 
-    def gains(self, worth: str, by: str, filter: Filter = Filter()) -> tuple[Gain, ...]:
+    def gains(self, worth: str, by: str, filter: Filter = Filter(), without: NDArray[np.int64] | None = None) -> tuple[Gain, ...]:
         """What offers bring by the groups of a column, in the order of the groups; only groups that anybody is in.
 
         Parameters
         ----------
         worth: what an offer to a customer is worth, as SQL (`churn.base.expected_value.expected_value_sql`).
+        without: places in the base of customers who are not counted, such as those who have left (`gone`).
         """
         code, labels = self._code_column(by), self._all_labels(by)
         where, values = self._where(filter)
+        away = pl.DataFrame({"place": [] if without is None else without}, schema={"place": pl.Int64})
+        staying = f"SELECT *, {worth} AS worth FROM base ANTI JOIN away ON base.rowid = away.place {where}"
         sql = (
-            f"SELECT {code}, count(*), avg(p), avg(v), count(*) FILTER (worth > 0), coalesce(sum(worth) FILTER (worth > 0), 0) "
-            f"FROM (SELECT *, {worth} AS worth FROM base {where}) GROUP BY {code} ORDER BY {code}"
+            f"SELECT {code} AS c, count(*) AS n, avg(p) AS risk, avg(v) AS money, count(*) FILTER (worth > 0) AS worthwhile, "
+            f"coalesce(sum(worth) FILTER (worth > 0), 0) AS gain FROM ({staying}) GROUP BY {code} ORDER BY {code}"
         )
-        return tuple(Gain(labels[row[0]], *row[1:]) for row in self._ask(sql, values))
+        found = self._arrays(sql, values, away=away)
+        columns = [np.ma.asarray(found[name]).tolist() for name in ("c", "n", "risk", "money", "worthwhile", "gain")]
+        return tuple(Gain(labels[group], *rest) for group, *rest in zip(*columns, strict=True))
 
     def tenures(self, feature: str, by: str | None = None, filter: Filter = Filter()) -> tuple[tuple[str, float, bool, int], ...]:
         """How many customers have been there for how long: group of `by`, value of `feature`, whether they left, how many.

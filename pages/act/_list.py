@@ -168,6 +168,15 @@ def changes(pair: Pair, found: Comparison, progress: Callable[[str, int, int], N
     return _changes.answer((pair.id, found.models), work)
 
 
+def left(pair: Pair) -> NDArray[np.int64]:
+    """Where in the base those stand who have left already, by the base itself or by outcomes since. Rising."""
+
+    def work() -> NDArray[np.int64]:
+        return np.union1d(pair.snapshot.gone(), pair.snapshot.places(pair.answer("who is gone", lambda: _gone(pair))))
+
+    return pair.answer("where the gone stand", work)
+
+
 def ranking(
     pair: Pair, found: Basis, chosen: Filter, assumptions: Assumptions, offer: float, by: Uplift | None = None
 ) -> tuple[Ranking, ProfitCurve | None]:

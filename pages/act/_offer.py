@@ -20,6 +20,7 @@ from churn.data.quality import LEFT
 from churn.data.schema import Schema
 from churn.errors import ChurnError
 from churn.model.bundle import HOLDOUT
+from pages.act import _list
 from pages.shared import address
 from pages.shared.data import Pair, Question
 
@@ -65,21 +66,23 @@ def as_percent(share: float) -> float:
 
 
 def curve(pair: Pair, chosen: Filter, terms: Terms) -> Question[ProfitCurve]:
-    """What lists of the customers of a filter bring by size."""
+    """What lists of those customers of a filter bring, by size, who have not left already."""
+    left = _list.left(pair)
 
     def work() -> ProfitCurve:
-        pool = pair.snapshot.pool(chosen)
+        pool = pair.snapshot.pool(chosen).without(left)
         money = np.full(len(pool.risk), np.nan) if pool.money is None else pool.money
         at = [] if terms.calls is None else [terms.calls]
         return profit_curve(pool.risk, money, pair.schema, terms.offer, terms.assumptions, at)
 
-    return ("profit", chosen, terms), work
+    return ("profit", chosen, terms, len(left)), work  # whoever has left stays gone, so their number tells whether more have
 
 
 def gains(pair: Pair, chosen: Filter, by: str, terms: Terms) -> Question[tuple[Gain, ...]]:
-    """What offers bring in each group of a column."""
+    """What offers bring in each group of a column, likewise."""
     value = expected_value_sql(pair.schema, terms.offer, terms.assumptions) or "NULL"
-    return ("gains", chosen, by, terms), lambda: pair.snapshot.gains(value, by, chosen)
+    left = _list.left(pair)
+    return ("gains", chosen, by, terms, len(left)), lambda: pair.snapshot.gains(value, by, chosen, left)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def page(pair: Pair, chosen: Filter) -> None:
     size = curve.chosen(terms.calls)
     with head:
         st.title(escape(_title(pair, curve, size, terms)), anchor=False)
-        st.markdown(f":gray[{escape(_next(pair, curve, size, terms))}]")
+        st.markdown(f":gray[{escape(_next(pair, curve, size, terms, totals.customers))}]")
     if curve.customers:
         _curves(pair, curve, size, terms)
     _assumed(pair, terms.assumptions, Assumptions.of(settings))
@@ -90,11 +90,17 @@ def _title(pair: Pair, curve: ProfitCurve, size: Size, terms: Terms) -> str:
     brings = _money(pair, size.money)
     if size.customers < curve.best.customers:
         return f"{offer} to the best {words.count(size.customers)} customers should bring {brings}"
-    everybody = words.count(curve.customers + curve.unvalued)
+    everybody = words.count(_there(curve))
     return f"{offer} is worth making to {words.count(size.customers)} of {everybody} customers and should bring {brings}"
 
 
-def _next(pair: Pair, curve: ProfitCurve, size: Size, terms: Terms) -> str:
+def _there(curve: ProfitCurve) -> int:
+    """How many have not left already."""
+    return curve.customers + curve.unvalued
+
+
+def _next(pair: Pair, curve: ProfitCurve, size: Size, terms: Terms, customers: int) -> str:
+    """`customers`: how many there are, those who left included."""
     parts = []
     if size.customers:
         between = words.likely_between(_money(pair, size.low), _money(pair, size.high))
@@ -113,6 +119,10 @@ def _next(pair: Pair, curve: ProfitCurve, size: Size, terms: Terms) -> str:
             parts.append("For the average customer it never pays.")
     if curve.unvalued:
         parts.append(f"{words.capital(words.counted(curve.unvalued, 'customer'))} of unknown worth cannot be ranked.")
+    if left := customers - _there(curve):
+        parts.append(
+            f"{words.capital(words.counted(left, 'customer'))} who left already {'is' if left == 1 else 'are'} not counted."
+        )
     return " ".join(parts)
 
 

@@ -517,3 +517,10 @@ def test_gains_are_the_sum_of_what_each_offer_is_worth(open_base: Open, make_row
     assert first.average_money == pytest.approx(monthly["charge"].mean())
     alone = base.gains("p * v - 20", "contract", Filter().narrowed("contract", "Month-to-month"))
     assert alone == (first,)
+    places = np.arange(0, 800, 2)
+    rest = base.gains("p * v - 20", "contract", without=places)
+    assert sum(one.customers for one in rest) == 400
+    pool = base.pool().without(places)
+    worth = pool.risk * (np.zeros(400) if pool.money is None else pool.money) - 20
+    assert sum(one.worthwhile for one in rest) == (worth > 0).sum()
+    assert sum(one.money for one in rest) == pytest.approx(worth[worth > 0].sum())

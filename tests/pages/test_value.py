@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,11 @@ from streamlit.testing.v1 import AppTest
 from churn import words
 from churn.act import profit
 from churn.base.expected_value import Assumptions, expected_value
+from churn.data.quality import LEFT
 from churn.data.schema import Schema
+from churn.model.store import open_store
+from churn.score.outcomes import import_outcomes
+from churn.settings import Settings
 
 from .page_bases import DOCUMENT, REPOSITORY, customers, publish_model, publish_scoring, raw_names, small_model
 
@@ -119,3 +125,21 @@ def test_nothing_is_made_up_without_money(tmp_path: Path, run_page: Run) -> None
     assert not app.exception
     assert "this table has no money" in app.title[0].value
     assert "$" not in _said(app)
+
+
+@pytest.mark.usefixtures("trusted")
+def test_who_has_left_already_is_worth_no_offer_here_as_on_the_call_list(tmp_path: Path, run_page: Run) -> None:
+    gone = pl.Series(LEFT, [int(number % 3 == 0) for number in range(600)], dtype=pl.Int8)
+    publish_scoring(tmp_path, publish_model(tmp_path), date.today(), customers(600, seed=1).with_columns(gone))
+    later = pl.DataFrame({"customer": ["C*0001_", "C*0002_"], "left": ["yes", "yes"], "known_at": [str(date.today())] * 2})
+    settings = Settings.load(home=tmp_path, environ={})
+    import_outcomes(later, Schema.model_validate(DOCUMENT), open_store(settings))
+    told = run_page(tmp_path, PAGE, value_offer=["40"])
+    title = told.title[0].value.replace("\\", "")
+    best, there, brings = re.search(r"making to (\d+) of (\d+) customers and should bring (\S+)$", title).groups()  # type: ignore[union-attr]
+    assert there == "398"
+    assert "202 customers who left already are not counted." in _said(told)
+    groups = told.dataframe[0].value["Worth it for"].tolist()
+    assert [sum(int(group.split(" of ")[place]) for group in groups) for place in (0, 1)] == [int(best), 398]
+    listed = run_page(tmp_path, "pages/act/call_list.py", list_offer=["40"], list_calls=["600"], list_uncalled=["0"])
+    assert listed.title[0].value.replace("\\", "").startswith(f"Calling the best {best} customers should save {brings} after")
