@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from churn.base.groups import BAND, Filter
 from churn.base.snapshot import Snapshot
+from churn.data import formula
 from churn.data.quality import LEFT
 from churn.data.schema import DAYS, Feature, Schema
 from churn.errors import DataError
@@ -214,13 +215,24 @@ def columns(snapshot: Snapshot) -> tuple[str, ...]:
     return tuple(
         one.column
         for one in dimensions(snapshot)
-        if len(one.labels) <= MOST_GROUPS and not (feature := snapshot.schema.feature(one.column)).clock and not feature.formula
+        if len(one.labels) <= MOST_GROUPS and not _tells_time(one.column, snapshot.schema)
     )
 
 
-def without_band(filter: Filter) -> Filter:
-    """The filter without risk bands: who is at risk was told from how long they stayed, so it would explain itself."""
-    return filter.narrowed(BAND)
+def told_by_time(filter: Filter, schema: Schema) -> tuple[str, ...]:
+    """The columns of a filter that cannot narrow a curve: risk bands, what grows with time, and what follows from that.
+
+    Whoever stays leaves a band of short times by staying, so among those in it leavers are far too many; those in a band of long
+    times are known to have stayed that long. Who is at risk was told from how long they stayed, among others.
+    """
+    return tuple(column for column, _ in filter.parts if column == BAND or _tells_time(column, schema))
+
+
+def _tells_time(column: str, schema: Schema) -> bool:
+    feature = schema.feature(column)
+    if feature.formula is not None:
+        return any(_tells_time(name, schema) for name in formula.columns(feature.formula))
+    return feature.clock is not None
 
 
 def retention(snapshot: Snapshot, by: str | None, filter: Filter = Filter(), kept_apart: bytes | None = None) -> Retention | None:
@@ -228,7 +240,8 @@ def retention(snapshot: Snapshot, by: str | None, filter: Filter = Filter(), kep
 
     Parameters
     ----------
-    by: one of `columns`, or None. kept_apart: for dated tables, the rows that the model's training kept apart (`holdout.parquet`
+    by: one of `columns`, or None. filter: what it says of columns that grow with time does not count (`told_by_time`).
+    kept_apart: for dated tables, the rows that the model's training kept apart (`holdout.parquet`
         of its bundle) with their outcomes: a random part of the customers, each at every snapshot.
 
     Returns
@@ -239,7 +252,8 @@ def retention(snapshot: Snapshot, by: str | None, filter: Filter = Filter(), kep
     if tenure is None:
         return None
     dated = not snapshot.outcomes_tell
-    filter = without_band(filter)
+    for column in told_by_time(filter, snapshot.schema):
+        filter = filter.narrowed(column)
     if dated:
         rows = [] if kept_apart is None else _rows_of(kept_apart, snapshot, tenure, by, filter)
     else:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow
 import streamlit as st
 
 from churn import words
-from churn.base.groups import Filter
+from churn.base.groups import BAND, Filter
 from churn.charts.survival import survival_chart
 from churn.model.bundle import HOLDOUT
 from churn.understand.cohorts import name_of
-from churn.understand.retention import LEVEL, Group, Retention, columns, retention, tenure_of, without_band
+from churn.understand.retention import LEVEL, Group, Retention, columns, retention, tenure_of, told_by_time
 from churn.words import escape_markdown as escape
 from pages.shared import address, data, state, widgets
 from pages.shared.data import Pair
@@ -42,9 +42,7 @@ def page(pair: Pair, chosen: Filter) -> None:
     by = _pick(pair)
     address.write(_PAGE, _KEYS)
     kept_apart = pair.bundle.extra.get(HOLDOUT) if not pair.snapshot.outcomes_tell else None
-    found = widgets.answer(
-        pair, ("retention", chosen, by), lambda: retention(pair.snapshot, by, without_band(chosen), kept_apart), 600
-    )
+    found = widgets.answer(pair, ("retention", chosen, by), lambda: retention(pair.snapshot, by, chosen, kept_apart), 600)
     if found is None:
         with head:
             _nothing(
@@ -64,6 +62,8 @@ def page(pair: Pair, chosen: Filter) -> None:
     with head:
         st.title(escape(_title(pair, found, place)), anchor=False)
         st.markdown(f":gray[{escape(_next(found))}]")
+        if ignored := told_by_time(chosen, pair.schema):
+            st.info(escape(_not_narrowed(ignored, pair)), icon=":material/filter_alt_off:")
     _curves(pair, found)
     _figures(pair, found)
     _watched(pair, found)
@@ -114,6 +114,15 @@ def _next(found: Retention) -> str:
         differ = found.test.chance < LEVEL
         parts.append("The groups differ by more than chance." if differ else "The differences between the groups may be chance.")
     return " ".join(parts)
+
+
+def _not_narrowed(ignored: Sequence[str], pair: Pair) -> str:
+    """Why a filter that is chosen changes nothing here."""
+    names = words.sentence_list("Risk band" if column == BAND else name_of(column, pair.schema) for column in ignored)
+    return (
+        f"The filter by {names} does not count on this page: it would choose customers by how long they have stayed, "
+        "which is what the curve is about."
+    )
 
 
 def _time(found: Retention, time: float) -> str:

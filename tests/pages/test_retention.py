@@ -81,6 +81,17 @@ def test_a_filter_and_a_link_narrow_it(tmp_path: Path, run_page: Run) -> None:
     assert app.query_params["stay_by"] in ("All", ["All"])
 
 
+def test_a_filter_by_tenure_changes_nothing_and_says_so(tmp_path: Path, run_page: Run) -> None:
+    home = _home(tmp_path, _table())
+    whole = run_page(home, PAGE)
+    app = run_page(home, PAGE, tenure=["0–12 months"])
+    assert not app.exception
+    (told,) = app.info
+    assert told.value.startswith("The filter by Tenure does not count on this page")
+    assert app.title[0].value == whole.title[0].value
+    assert not whole.info
+
+
 @pytest.mark.parametrize(
     ("clock", "left", "told"), [(False, 1, "cannot be told from this table"), (True, 0, "Nobody is known to have left")]
 )

@@ -30,6 +30,7 @@ from churn.understand.retention import (
     project,
     retention,
     tenure_of,
+    told_by_time,
 )
 
 from ..base.conftest import rows
@@ -281,6 +282,22 @@ def test_a_filter_on_risk_does_not_count(opened: Callable[..., Snapshot]) -> Non
     assert one is not None
     assert other is not None
     assert one.whole.customers == other.whole.customers
+
+
+@pytest.mark.parametrize("column", ["tenure", "paid"])
+def test_a_filter_by_how_long_somebody_stayed_does_not_count(column: str, opened: Callable[..., Snapshot]) -> None:
+    """Those in a band of short times who did not leave go out of it by staying: of it nearly everybody would seem to leave."""
+    schema = _schema()
+    table = _table(schema)
+    snapshot = opened(table.with_columns(paid=pl.col("tenure") * 10), schema)
+    everybody = retention(snapshot, None)
+    short = Filter().narrowed(column, snapshot.groups(column)[0])
+    narrowed = retention(snapshot, None, short.narrowed("contract", "Y"))
+    alone = retention(snapshot, None, Filter().narrowed("contract", "Y"))
+    assert everybody is not None and alone is not None and narrowed is not None  # noqa: PT018
+    assert (narrowed.whole.customers, narrowed.whole.marks) == (alone.whole.customers, alone.whole.marks)
+    assert told_by_time(short.narrowed("contract", "Y"), schema) == (column,)
+    assert retention(snapshot, None, short).whole.marks == everybody.whole.marks  # type: ignore[union-attr]
 
 
 def test_a_small_group_is_shown_as_such_and_not_tested(opened: Callable[..., Snapshot]) -> None:
