@@ -26,11 +26,11 @@ _STEPS = {
 def survival_chart(found: Retention) -> Chart:
     """Draw the groups that are large enough to speak of; all together where nothing is compared.
 
-    The group that leaves soonest stands out; every line has its name and the share that it, or its projection, ends at.
+    The group that leaves soonest stands out; where a line, or its projection, ends stand its name and the share there.
     """
     groups = found.large or (found.whole,)
-    wide = max([len(group.ahead) - 1 for group in groups if group.ahead] + [group.until for group in groups])
-    soonest = min(groups, key=_end) if len(groups) > 1 else None
+    wide = max(_end(group)[0] for group in groups)
+    soonest = min(groups, key=_last_share) if len(groups) > 1 else None
     data: list[dict[str, Any]] = []
     for group in groups:
         data += _band(group)
@@ -40,8 +40,9 @@ def survival_chart(found: Retention) -> Chart:
     names = [_named(group, found, bold=group is soonest) for group in groups]
     room = max(width for _, _, width in names) + 12
     plot = _HEIGHT - _MARGIN["t"] - _MARGIN["b"]
-    at = _apart([_end(group) for group in groups], [theme.LINE * lines / plot * _TOP for _, lines, _ in names])
-    notes = [theme.note(text, wide, place, xshift=8) for (text, _, _), place in zip(names, at, strict=True)]
+    at = _apart([_last_share(group) for group in groups], [theme.LINE * lines / plot * _TOP for _, lines, _ in names])
+    ends = [_end(group)[0] for group in groups]
+    notes = [theme.note(text, end, place, xshift=8) for (text, _, _), end, place in zip(names, ends, at, strict=True)]
     ticks = _ticks(wide, str(found.tenure.clock))
     figure = theme.frame(
         data,
@@ -82,19 +83,24 @@ def _lines(group: Group, colour: str, *, thick: bool) -> list[dict[str, Any]]:
     ]
     if group.ahead:
         ahead = {"width": 1.5, "color": colour, "dash": "dash"}
-        drawn.append({**line, "x": list(range(len(group.ahead))), "y": list(group.ahead), "line": ahead})
+        times, shares = zip(*group.ahead, strict=True)
+        drawn.append({**line, "x": list(times), "y": list(shares), "line": ahead})
     return drawn
 
 
-def _end(group: Group) -> float:
-    """Where the line of a group, or its projection, ends on the right."""
-    return group.ahead[-1] if group.ahead else group.line[-1][1]
+def _end(group: Group) -> tuple[float, float]:
+    """Where the line of a group, or its projection, ends on the right: time and share."""
+    return group.ahead[-1] if group.ahead else group.line[-1][:2]
+
+
+def _last_share(group: Group) -> float:
+    return _end(group)[1]
 
 
 def _named(group: Group, found: Retention, *, bold: bool) -> tuple[str, int, float]:
     """What stands beside a line, escaped; how many lines of text it has, and how wide it is."""
     name = group.label or words.say("all customers")
-    share = words.percent(_end(group))
+    share = words.percent(_last_share(group))
     lines = theme.wrap(f"{share} {name}", _NAME, bold=bold)
     text = "<br>".join(theme.text(line, bold=bold) for line in lines)
     return text, len(lines), max(theme.width(line, bold=bold) for line in lines)

@@ -161,8 +161,8 @@ class Projection:
 @dataclass(frozen=True, eq=False, slots=True)
 class Group:
     """One group: `line` are (time, share, low, high) steps for a chart, `marks` the same at the times of the table, None where
-    nobody was watched so long; `watched` how many were in view then. `small`: too few to say. `ahead`: the projection from 0 in
-    whole periods, empty where there is none or it misses what was seen."""
+    nobody was watched so long; `watched` how many were in view then. `small`: too few to say. `ahead`: the projection as (time,
+    share), from where the line ends on by whole periods; empty where there is none or it misses what was seen."""
 
     label: str
     customers: int
@@ -172,7 +172,7 @@ class Group:
     watched: tuple[int, ...]
     median: float | None
     until: float
-    ahead: tuple[float, ...]
+    ahead: tuple[tuple[float, float], ...]
     small: bool
 
 
@@ -446,8 +446,6 @@ def _group(label: str, seen: Observed, marks: Sequence[int], least: int, periods
         line.append((until, *line[-1][1:]))
     small = seen.customers < least
     fitted = None if small else project(seen)
-    ahead = fitted.share(periods).tolist() if fitted else []
-    missed = max((abs(ahead[min(round(time), periods)] - share) for time, share, *_ in line), default=0.0) if ahead else 0.0
     return Group(
         label=label,
         customers=seen.customers,
@@ -457,6 +455,17 @@ def _group(label: str, seen: Observed, marks: Sequence[int], least: int, periods
         watched=tuple(int(count) for count in seen.watched(np.asarray(marks, dtype=np.float64))),
         median=found.median if found.median is not None and found.median <= until else None,
         until=until,
-        ahead=tuple(ahead) if missed <= _MISSED else (),
+        ahead=_ahead(fitted, line, periods) if fitted else (),
         small=small,
     )
+
+
+def _ahead(law: Projection, line: Sequence[tuple[float, float, float, float]], periods: int) -> tuple[tuple[float, float], ...]:
+    """Where a line is heading: of those who are there where it ends, the share that the law leaves there later."""
+    by_law = law.share(periods)
+    if max(abs(float(by_law[min(round(time), periods)]) - share) for time, share, *_ in line) > _MISSED:
+        return ()
+    until, share, *_ = line[-1]
+    there = float(np.interp(until, np.arange(periods + 1), by_law))
+    later = range(math.floor(until) + 1, periods + 1)
+    return ((until, share), *((float(time), share * float(by_law[time]) / there) for time in later))

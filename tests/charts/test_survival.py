@@ -17,7 +17,7 @@ TENURE = Feature(name="tenure", kind="number", label="Tenure", unit="month", clo
 
 def _group(label: str, share: float, *, small: bool = False, ahead: bool = True) -> Group:
     line = ((0.0, 1.0, 1.0, 1.0), (12.0, share, share - 0.02, share + 0.02))
-    projected = tuple(share ** (t / 12) for t in range(19)) if ahead else ()
+    projected = tuple((float(t), share ** (t / 12)) for t in range(12, 19)) if ahead else ()
     return Group(label, 500, 100, line, ((share, share - 0.02, share + 0.02),), (400,), None, 12.0, projected, small)
 
 
@@ -43,7 +43,9 @@ def test_the_projection_is_dashed_and_left_out_where_there_is_none(valid: Valid)
     chart = valid(survival_chart(_found(_group("A", 0.5), _group("B", 0.6, ahead=False))))
     dashed = [trace for trace in chart.figure["data"] if trace["line"].get("dash") == "dash"]
     assert len(dashed) == 1
-    assert dashed[0]["x"] == list(range(19))
+    assert dashed[0]["x"] == list(range(12, 19))
+    notes = {note["text"]: note["x"] for note in chart.figure["layout"]["annotations"]}
+    assert sorted(notes.values()) == [12.0, 18.0]  # each name where its own line ends
 
 
 def test_all_together_are_one_line_in_ink(valid: Valid) -> None:

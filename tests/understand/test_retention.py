@@ -254,8 +254,10 @@ def test_groups_of_a_base_are_what_its_rows_say(opened: Callable[..., Snapshot])
         assert group.marks[0] == pytest.approx(alone.at(12))
         assert group.watched[0] == (own["tenure"] >= 12).sum()
         assert group.line[0] == (0.0, 1.0, 1.0, 1.0)
-        assert group.ahead[0] == 1.0
-        assert len(group.ahead) == round(1.5 * found.whole.until) + 1
+        assert group.ahead[0] == group.line[-1][:2]
+        assert group.ahead[-1][0] == round(1.5 * found.whole.until)
+        shares = [share for _, share in group.ahead]
+        assert shares == sorted(shares, reverse=True)
         assert group.until == max(time for time in range(25) if (own["tenure"] >= time).sum() >= 30)
         assert group.line[-1][0] == group.until
     assert found.whole.customers == known.height
@@ -326,7 +328,8 @@ def test_dated_rows_are_watched_for_one_horizon(opened: Callable[..., Snapshot])
     for group, stays in zip(found.groups, (0.94, 0.98), strict=True):
         assert group.marks[0] is not None
         assert group.marks[0][0] == pytest.approx(stays**12, abs=0.03)
-        assert group.ahead[12] == pytest.approx(stays**12, abs=0.03)
+        time, share = group.ahead[-1]
+        assert share == pytest.approx(stays**time, abs=0.04)
     only = retention(snapshot, None, Filter().narrowed("contract", "Y"), kept_apart.getvalue())
     assert only is not None
     assert only.whole.customers == (contract == "Y").sum()
