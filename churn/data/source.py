@@ -26,6 +26,9 @@ from churn.errors import SourceError, WorkspaceMixed
 from churn.settings import Settings
 
 _SQL = re.compile(r"^[A-Za-z][A-Za-z0-9_]*(\+[A-Za-z0-9_]+)?://")
+_COMMENT_OR_TEXT = re.compile(r"(--[^\n]*|/\*.*?\*/)|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`", re.DOTALL)
+_READING = ("select", "with", "values")
+_WRITING = frozenset(("insert", "update", "delete", "merge", "into"))  # what can follow those words and changes something
 _UNPACKED = 1_000_000_000  # bytes
 _EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _NOT_A_TABLE = (
@@ -224,6 +227,7 @@ def _from_database(url: str, query: str | None) -> pl.DataFrame:
     place = shown_url(url)
     if not query or not query.strip():
         raise SourceError(f"{place}: a database needs a query, such as --query 'select * from customers'")
+    _refuse_writing(query, place)
     try:
         engine = sql.create_engine(url)
     except (sql.exc.ArgumentError, sql.exc.NoSuchModuleError, ImportError, ValueError) as error:
@@ -232,7 +236,7 @@ def _from_database(url: str, query: str | None) -> pl.DataFrame:
     if file and file != ":memory:" and not file.startswith("file:") and not Path(file).exists():  # SQLite would make it
         raise SourceError(f"{place}: no such file")
     try:
-        with engine.connect() as connection:  # never committed: a query that writes leaves no trace
+        with engine.connect() as connection:  # never committed: what a select calls may write, and is to leave no trace
             result = connection.execute(sql.text(query))
             names = [str(name) for name in result.keys()]  # noqa: SIM118 - a result is no dictionary
             rows = [tuple(row) for row in result.fetchall()]
@@ -246,6 +250,17 @@ def _from_database(url: str, query: str | None) -> pl.DataFrame:
     for position, column in enumerate(columns):
         columns[position] = column.alias(str(position))
     return delimited.name_columns(pl.DataFrame(columns), names, place)
+
+
+def _refuse_writing(query: str, place: str) -> None:
+    """A source is read: whatever is no select is refused before a database sees it, as some run it at once.
+
+    Without comments and quoted text it is one statement, begins with `select`, `with` or `values`, and has no word that writes.
+    """
+    bare = _COMMENT_OR_TEXT.sub(lambda found: " " if found[1] else "''", query).strip().rstrip("; \t\r\n")
+    told = re.findall(r"\w+", bare.lower())
+    if not told or told[0] not in _READING or ";" in bare or not _WRITING.isdisjoint(told):
+        raise SourceError(f"{place}: the query must be a select that changes nothing; it was not run")
 
 
 def _column(cells: list[Any]) -> pl.Series:

@@ -298,9 +298,20 @@ def test_a_database_is_asked_and_never_changed(database: str) -> None:
         "amount": [1.5, 2.0, None],
         "mixed": ["1", "x", None],
     }
-    with pytest.raises(SourceError, match="gives no rows; it must be a select"):
-        read_table(database, query="delete from customers")
-    assert read_table(database, query="select count(*) as n from customers")["n"].to_list() == [3]
+    for query in (
+        "delete from customers",
+        "drop table customers",
+        "/* select */ drop table customers",
+        "select 1 as a; drop table customers",
+        "with a as (select 1) delete from customers",
+        "select * into copy from customers",
+        "pragma writable_schema = 1",
+    ):
+        with pytest.raises(SourceError, match="must be a select that changes nothing; it was not run"):
+            read_table(database, query=query)
+    kept = """-- delete; drop
+        select count(*) as n, 'drop; delete' as "update" from customers; -- into"""
+    assert read_table(database, query=kept).rows() == [(3, "drop; delete")]
 
 
 @pytest.mark.parametrize(
@@ -308,7 +319,7 @@ def test_a_database_is_asked_and_never_changed(database: str) -> None:
     [
         ("sqlite:///{path}", None, "needs a query"),
         ("sqlite:///{path}", "select * from nowhere", "no such table"),
-        ("sqlite:///{path}", "selec 1", "syntax error"),
+        ("sqlite:///{path}", "select from where", "syntax error"),
         ("sqlite:///{path}", "select 1 as a, 2 as a", "'a' comes twice"),
         ("sqlite:///{path}", "select * from customers where id < 0", "has a header but no rows"),
         ("nosuchdialect://host/base", "select 1", "no database address"),
