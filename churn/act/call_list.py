@@ -14,7 +14,8 @@ of which only a Beta law is assumed. With aᵢ = pᵢ(Vᵢ − d), money is γ·
     by calibration   gᵀ C g,  g = [Σ k·p(1−p), Σ k·p(1−p)·L],  k = ∂EV/∂p = γ(V − d) + s·d
     by acceptance    (Σ a)²·Var γ
 
-The three are independent; the sum ± 1.2816 standard deviations holds 8 times in 10 where it is near normal.
+The three are independent; the sum ± 1.2816 standard deviations holds 8 times in 10 where it is near normal. Of a short list it
+is not: its interval ends where nothing more can be lost, Σ −(f + d), or gained, Σ (V − d − f), of those who are called.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
-from typing import Final, Literal
+from typing import Final, Literal, overload
 
 import numpy as np
 import polars as pl
@@ -227,15 +228,22 @@ def _firsts(household: NDArray[np.uint32]) -> NDArray[np.bool_]:
 
 
 def cut(ranking: Ranking, terms: Terms, assumptions: Assumptions) -> Cut:
-    """Where a list under these terms ends: at capacity, budget, or where a call is no longer worth making."""
+    """Where a list under these terms ends: at capacity, budget, or where a call is no longer worth making.
+
+    The budget is for those who are called: a list of n customers, of whom h(n) are kept uncalled at random, is expected to cost
+    (1 − h(n)/n)·Σ costᵢ, as its preview says; it ends before the first n for which that is above the budget.
+    """
     there, worthy = len(ranking.places), ranking.worthwhile
     limit = min(worthy, terms.capacity or there, MOST)
     if terms.budget is None:
         affordable = there
     else:
-        costs = np.cumsum(offer_cost(ranking.risk[:limit], terms.offer, assumptions))
-        affordable = int(np.searchsorted(costs, terms.budget * (1 + 1e-12), side="right"))
-        affordable = there if affordable >= limit else affordable
+        sizes = np.arange(1, limit + 1)
+        costs = np.cumsum(offer_cost(ranking.risk[:limit], terms.offer, assumptions)) * (
+            1 - held_out(sizes, terms.holdout) / sizes
+        )
+        over = np.flatnonzero(costs > terms.budget * (1 + 1e-12))
+        affordable = int(over[0]) if len(over) else there
     customers = min(limit, affordable)
     stopped: Stopped = "budget" if customers < limit else "capacity"
     if not there:
@@ -284,22 +292,41 @@ def preview(
         slope = a.acceptance * (v - d) + a.stayers_taking * d
         variance = share * float(chance.sum()) + (share * float((p * (v - d)).sum()) * a.acceptance_spread) ** 2
         spread = _around(money, variance + _by_calibration(p, slope, covariance) * share**2)
+        spread = _within(spread, *_possible(v, called, d, a))
     around = _around(saves, saves_variance)
     return Preview(
         customers=customers,
         called=called,
         leavers=float(p.sum()),
         saves=saves,
-        saves_interval=Interval(max(around.low, 0.0), min(around.high, float(called))),
+        saves_interval=_within(around, 0.0, float(called)),
         cost=cost,
         money=money,
         money_interval=spread,
     )
 
 
-def held_out(customers: int, share: float) -> int:
-    """How many of a list are kept uncalled: the share of it, to the nearest whole customer."""
-    return int(words.rounded(customers * share))
+@overload
+def held_out(customers: int, share: float) -> int: ...
+@overload
+def held_out(customers: NDArray[np.int64], share: float) -> NDArray[np.int64]: ...
+def held_out(customers: int | NDArray[np.int64], share: float) -> int | NDArray[np.int64]:
+    """How many of a list, or of lists, of that many are kept uncalled: the share, to the nearest whole customer, halves up."""
+    exact = np.asarray(customers) * share
+    whole = np.floor(exact)
+    held = (whole + (exact - whole >= 0.5)).astype(np.int64)
+    return held if held.ndim else int(held)
+
+
+def _possible(v: Floats, called: int, offer: float, a: Assumptions) -> tuple[float, float]:
+    """The least and the most that calling so many of customers worth `v` can bring: every call is lost, or keeps its customer."""
+    least = -(a.contact_cost + (offer if a.stayers_taking else 0.0))
+    most = np.sort(np.maximum(v - offer, 0.0))[len(v) - called :] - a.contact_cost
+    return called * least, float(most.sum())
+
+
+def _within(found: Interval, least: float, most: float) -> Interval:
+    return Interval(min(max(found.low, least), most), max(min(found.high, most), least))
 
 
 def _by_calibration(p: Floats, slope: Floats, covariance: Covariance | None) -> float:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from churn.act import holdout
 from churn.act.call_list import (
     CUSTOMER,
     UPLIFT,
@@ -148,8 +149,8 @@ def _of(worth: list[float], risk: float = 0.5) -> Ranking:
         (Terms(capacity=2), 2, "capacity", "Stopped at capacity; the next would be worth $11."),
         (Terms(capacity=3), 3, "worth", "Stopped where a call is no longer worth making; the next would lose $4."),
         (Terms(), 3, "worth", "Stopped where a call is no longer worth making; the next would lose $4."),
-        (Terms(budget=2.5), 2, "budget", "Stopped at the budget; the next would be worth $11."),
-        (Terms(budget=2.0, capacity=3), 2, "budget", "Stopped at the budget; the next would be worth $11."),
+        (Terms(budget=2.5, holdout=0), 2, "budget", "Stopped at the budget; the next would be worth $11."),
+        (Terms(budget=2.0, capacity=3, holdout=0), 2, "budget", "Stopped at the budget; the next would be worth $11."),
         (Terms(budget=3.0), 3, "worth", "Stopped where a call is no longer worth making; the next would lose $4."),
         (Terms(budget=0.5), 0, "budget", "Stopped at the budget; the next would be worth $30."),
     ],
@@ -158,6 +159,22 @@ def test_where_it_ends_and_what_the_next_would_have_been_worth(terms: Terms, cus
     end = cut(_of([30.0, 20.0, 11.0, -4.0, -9.0]), terms, ASSUMED)  # a call costs 1
     assert (end.customers, end.stopped) == (customers, stopped)
     assert end.in_words(schema_of()) == words
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.1, 0.3, 0.5])
+def test_a_budget_is_spent_on_those_who_are_called(share: float) -> None:
+    terms = Terms(budget=100.0, holdout=share)
+    ranking = _of([9.0] * 400)
+    end = cut(ranking, terms, ASSUMED)  # a call costs 1
+    told = preview(ranking, end.customers, terms, ASSUMED)
+    assert (told.called, told.cost, end.stopped) == (100, pytest.approx(100.0), "budget")
+    assert preview(ranking, end.customers + 1, terms, ASSUMED).cost > 100.0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.1, 0.15, 0.35, 0.5])
+def test_lists_keep_as_many_uncalled_as_a_draw_does(share: float) -> None:
+    sizes = np.arange(1, 3000)
+    assert held_out(sizes, share).tolist() == [holdout.held_out(int(size), share) for size in sizes]
 
 
 def test_everybody_and_nobody() -> None:
@@ -299,6 +316,18 @@ def test_the_interval_holds_eight_times_in_ten() -> None:
     for drawn, interval in ((money, told.money_interval), (saves, told.saves_interval)):
         inside = np.mean((np.array(drawn) >= interval.low) & (np.array(drawn) <= interval.high))
         assert inside == pytest.approx(0.8, abs=0.02)
+
+
+@pytest.mark.parametrize("offer", [0.0, 20.0])
+def test_no_more_can_be_lost_than_calls_and_offers_nor_gained_than_everybody_is_worth(offer: float) -> None:
+    unlike = ((4.0, 0.0), (0.0, 4.0))  # a calibration of which hardly anything is known
+    for size in (1, 3, 10):
+        told = preview(_of([9.0] * size), size, Terms(offer=offer, holdout=0.0), ASSUMED, unlike)
+        assert told.money_interval is not None and told.money is not None  # noqa: PT018
+        worth = _of([9.0]).value
+        assert worth is not None
+        assert -size * (1 + offer) <= told.money_interval.low <= told.money <= told.money_interval.high
+        assert told.money_interval.high <= size * (max(worth[0] - offer, 0.0) - 1)
 
 
 def test_without_money_nothing_is_valued(tmp_path: Path) -> None:
