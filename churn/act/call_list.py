@@ -97,6 +97,12 @@ class Terms:
         return words.say(f"ranked by {self.ranked_by if self.learnt or schema.money else 'risk'}")
 
 
+def usual_offer(schema: Schema) -> float:
+    """The offer that a list is for unless another is named: the cheapest action of the catalogue; 0, a mere call, where none
+    has a cost."""
+    return min((action.cost for action in schema.actions if action.cost), default=0.0)
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Ranking:
     """Those who may be called, best first; each phone once.

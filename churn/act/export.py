@@ -261,7 +261,7 @@ def info(origin: Origin, schema: Schema, *, id: str, who: str, at: datetime, row
         ("Offer", words.money(terms.offer, currency)),
         ("Capacity", words.NOTHING if terms.capacity is None else words.count(terms.capacity)),
         ("Budget", words.NOTHING if terms.budget is None else words.money(terms.budget, currency)),
-        ("Kept uncalled", words.percent(terms.holdout)),
+        ("Kept uncalled", _kept_uncalled(origin)),
         ("Ranked by", f"{terms.ranking(schema)} ({terms.learnt})" if terms.learnt else terms.ranking(schema)),
         *((f"Left out: {words.lower_first(one.in_words())}", words.count(one.customers)) for one in origin.left_out),
         *((f"{one.name} (assumption)", f"{one.value}. {one.sentence}") for one in origin.assumptions.in_words(schema)),
@@ -275,6 +275,16 @@ def info(origin: Origin, schema: Schema, *, id: str, who: str, at: datetime, row
     return pl.DataFrame(
         {"About": [name for name, _ in lines], "": [text for _, text in lines]}, schema={"About": pl.String, "": pl.String}
     )
+
+
+def _kept_uncalled(origin: Origin) -> str:
+    """Whether those who are kept uncalled are in the file."""
+    share = words.percent(origin.terms.holdout)
+    if not origin.terms.holdout:
+        return "Nobody"
+    if origin.campaign is not None:
+        return f"{share} of the list, who are not in this file"
+    return f"Nobody yet: this file holds everybody on the list. A campaign made of it draws {share} who are not called"
 
 
 def filter_in_words(chosen: Filter, schema: Schema) -> list[str]:

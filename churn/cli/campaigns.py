@@ -47,7 +47,7 @@ def create(
     name: Annotated[str, typer.Argument(help="What people call it.")],
     capacity: lists.Calls = 500,
     budget: lists.Budget = None,
-    offer: lists.Offer = 0.0,
+    offer: lists.Offer = None,
     holdout: lists.Holdout = 0.1,
     where: lists.Where = None,
     segment: lists.Named = None,

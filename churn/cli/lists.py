@@ -37,6 +37,7 @@ from churn.act.call_list import (
     rank,
     reasons_of,
     rows,
+    usual_offer,
     without_money,
 )
 from churn.act.holdout import CALL
@@ -72,7 +73,10 @@ Where = Annotated[
 Named = Annotated[str | None, typer.Option("--segment", help="A named filter of the desk.")]
 Calls = Annotated[int, typer.Option("--capacity", min=1, help="How many can be on the list, at most.")]
 Budget = Annotated[float | None, typer.Option(min=0, help="What calls and offers may be expected to cost together, at most.")]
-Offer = Annotated[float, typer.Option(min=0, help="What the offer costs for one customer who takes it.")]
+Offer = Annotated[
+    float | None,
+    typer.Option(min=0, help="What the offer costs for one customer who takes it; else the cheapest action of the schema."),
+]
 Rank = Annotated[
     str,
     typer.Option(
@@ -133,7 +137,7 @@ def build(
     context: typer.Context,
     capacity: Calls = _EVERYBODY,
     budget: Budget = None,
-    offer: Offer = 0.0,
+    offer: Offer = None,
     holdout: Holdout = 0.1,
     where: Where = None,
     segment: Named = None,
@@ -147,8 +151,8 @@ def build(
 
     The same base, filter and terms give the same list.
     """
-    terms = Terms(offer=offer, capacity=capacity, budget=budget, holdout=holdout)
-    with _working(context, terms, where, segment, rank_by) as work:
+    terms = Terms(offer=offer or 0.0, capacity=capacity, budget=budget, holdout=holdout)
+    with _working(context, terms, where, segment, rank_by, usual=offer is None) as work:
         listed = rows(work.ranking, work.known, 0, min(limit, work.end.customers))
         named = segments.save(work.records, save, work.chosen, work.who.name) if save else None
         if named is not None:
@@ -171,7 +175,7 @@ def export_(
     to: Annotated[Path, typer.Option(help="File to write: .xlsx, .csv, or .txt for a dialler.")],
     capacity: Calls = _EVERYBODY,
     budget: Budget = None,
-    offer: Offer = 0.0,
+    offer: Offer = None,
     holdout: Holdout = 0.1,
     where: Where = None,
     segment: Named = None,
@@ -186,8 +190,12 @@ def export_(
 ) -> None:
     """Write a call list to a file. What left the desk is recorded first: who, when, from what, and the sum of the file."""
     kind = _kind(to, delimiter)
-    terms = Terms(offer=offer, capacity=capacity, budget=budget, holdout=holdout)
-    with _working(context, terms, where, segment, rank_by) as work:
+    if campaign is not None:
+        _refuse_ignored(context, ("capacity", "budget", "offer", "holdout", "rank_by", "where", "segment"), "--campaign, which has its own")
+    if kind != "csv":
+        _refuse_ignored(context, ("delimiter", "bom"), f"{to.suffix.lower()}, which is no CSV")
+    terms = Terms(offer=offer or 0.0, capacity=capacity, budget=budget, holdout=holdout)
+    with _working(context, terms, where, segment, rank_by, usual=offer is None) as work:
         if campaign is None:
             listed, origin = rows(work.ranking, work.known, 0, work.end.customers), work.origin
         else:
@@ -214,6 +222,8 @@ def export_(
         return
     out.print(escape(f"{words.counted(made.manifest.rows, 'customer')} written to {to}; recorded as export {made.manifest.id}."))
     print_left_out(origin.left_out)
+    if campaign is None and holdout:
+        out.print("It holds everybody on the list: who is kept uncalled is drawn when a campaign is made of it.")
     out.print(f"sha256 {made.manifest.sha256}", style="dim")
 
 
@@ -222,8 +232,9 @@ def export_(
 
 @contextmanager
 def _working(
-    context: typer.Context, terms: Terms, where: Sequence[str] | None, segment: str | None, rank_by: str
+    context: typer.Context, terms: Terms, where: Sequence[str] | None, segment: str | None, rank_by: str, *, usual: bool
 ) -> Iterator[_Work]:
+    """`usual`: whether nobody named an offer, so that the schema's usual one holds."""
     if rank_by not in (BY_WORTH, BY_UPLIFT):
         raise SettingsError(f"--rank must be {BY_WORTH} or {BY_UPLIFT}, not {rank_by!r}")
     settings = settings_of(context)
@@ -237,6 +248,7 @@ def _working(
         bundle = registry.load_model(pointer.model)
         schema, folder = bundle.schema, registry.scoring_folder(pointer.scoring)
         assumptions = Assumptions.of(settings)
+        terms = replace(terms, offer=usual_offer(schema)) if usual else terms
         with Snapshot.open(folder, schema, settings) as snapshot:
             chosen = _filter(where or (), segment, snapshot, records)
             report("Looking who may be called", 0, 0)
@@ -401,6 +413,14 @@ def _origin_of(work: _Work, campaign: str) -> export.Origin:
         assumptions=found.assumptions,
         campaign=found.id,
     )
+
+
+def _refuse_ignored(context: typer.Context, options: Sequence[str], beside: str) -> None:
+    """Raises SettingsError for an option that was given and would change nothing."""
+    for option in options:
+        source = context.get_parameter_source(option)
+        if source is not None and source.name != "DEFAULT":
+            raise SettingsError(f"--{option.removesuffix('_by')} says nothing beside {beside}; leave it out")
 
 
 def _kind(to: Path, delimiter: str) -> export.Kind:

@@ -17,7 +17,6 @@ from churn.base.expected_value import Assumptions, customer_value, expected_valu
 from churn.base.groups import Filter
 from churn.base.snapshot import Gain
 from churn.data.quality import LEFT
-from churn.data.schema import Schema
 from churn.errors import ChurnError
 from churn.model.bundle import HOLDOUT
 from pages.act import _list
@@ -35,11 +34,6 @@ class Terms:
     offer: float
     calls: int | None
     assumptions: Assumptions
-
-
-def usual_offer(schema: Schema) -> float:
-    """The offer that pages begin with: the cheapest action of the catalogue; 0, a mere call, where none has a cost."""
-    return min((action.cost for action in schema.actions if action.cost), default=0.0)
 
 
 def assumed(page: str, prefix: str, usual: Assumptions) -> Assumptions:

@@ -34,6 +34,7 @@ from churn.act.call_list import (
     groups_of,
     preview,
     rows,
+    usual_offer,
     without_money,
 )
 from churn.act.profit import ProfitCurve, doubt
@@ -360,13 +361,8 @@ def _left_out(pair: Pair, ranking: Ranking) -> None:
         Bar(one.reason, one.in_words(recent), float(one.customers), words.count(one.customers))
         for one in sorted(some, key=lambda one: -one.customers)
     ]
-    drawn = bar_list(bars, what="customers left out", noun="reasons", leading=theme.NEUTRAL, others=_other_reasons)
+    drawn = bar_list(bars, what="customers left out", noun="reasons", leading=theme.NEUTRAL)
     widgets.chart(drawn, key="_left_out")
-
-
-def _other_reasons(rest: Sequence[Bar]) -> Bar:
-    total = sum(one.value for one in rest)
-    return Bar("", f"{words.count(len(rest))} other reasons", total, words.count(total))
 
 
 def _by_size(pair: Pair, curve: ProfitCurve, end: Cut) -> None:

@@ -7,6 +7,7 @@ import pyarrow
 import streamlit as st
 
 from churn import words
+from churn.act.call_list import usual_offer
 from churn.act.profit import ProfitCurve, Size, doubt
 from churn.base.expected_value import Assumptions, break_even, customer_value
 from churn.base.groups import BAND, Filter
@@ -73,7 +74,7 @@ def prepare(pair: Pair) -> None:
     """Ask what the first visitor asks."""
     settings = data.desk().settings
     if pair.snapshot.has_money and doubt(stored(pair.bundle.metrics, "holdout"), settings) is None:
-        terms = Terms(_offer.usual_offer(pair.schema), None, Assumptions.of(settings))
+        terms = Terms(usual_offer(pair.schema), None, Assumptions.of(settings))
         pair.answer(*_offer.curve(pair, Filter(), terms))
         pair.answer(*_offer.gains(pair, Filter(), next(iter(_columns(pair).values())), terms))
         pair.answer(*_offer.worth(pair, terms))
@@ -160,12 +161,12 @@ def _without_money(shown: Metrics | None) -> None:
 def _pick(pair: Pair, usual: Assumptions) -> Terms:
     """Offer, calls and assumptions: of the settings unless somebody changed them in this session."""
     currency = pair.schema.currency
-    usual_offer = _offer.usual_offer(pair.schema)
-    offer = address.number(_PAGE, _OFFER, usual_offer, 0.0, MOST_MONEY)
+    cheapest = usual_offer(pair.schema)
+    offer = address.number(_PAGE, _OFFER, cheapest, 0.0, MOST_MONEY)
     calls = address.number(_PAGE, _CALLS, 0.0, 0.0, _MOST_CALLS)
     assumptions = _offer.assumed(_PAGE, _PAGE, usual)
     with st.container(horizontal=True, key="_pick", vertical_alignment="bottom"):
-        _box(f"Offer ({currency})", _OFFER, offer, usual_offer, (0.0, MOST_MONEY, 5.0), "What it costs once taken.")
+        _box(f"Offer ({currency})", _OFFER, offer, cheapest, (0.0, MOST_MONEY, 5.0), "What it costs once taken.")
         _box("Calls at most", _CALLS, calls, 0.0, (0.0, float(_MOST_CALLS), 50.0), "How many can be called; 0 for no limit.")
         _box("Offers that work (%)", _KEEPS, as_percent(assumptions.acceptance), as_percent(usual.acceptance), (1.0, 99.0, 5.0),
              "Assumption: of those about to leave, so many take the offer and stay.")  # fmt: skip

@@ -29,6 +29,7 @@ from churn.act.call_list import (
     reasons_of,
     rows,
     shortened,
+    usual_offer,
 )
 from churn.act.eligibility import NOBODY, UNLIKE
 from churn.act.uplift_base import Uplift
@@ -201,6 +202,12 @@ def test_what_is_let_go_of_changes_no_list() -> None:
 def test_impossible_terms(given: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=f"{next(iter(given))} of a call list must be"):
         Terms(**given)
+
+
+def test_the_usual_offer_is_the_cheapest_action_that_costs_something() -> None:
+    priced = [{**ACTIONS[0], "name": f"b{cost}", "label": f"Plan {cost}", "cost": cost} for cost in (0, 30, 12)]
+    assert usual_offer(schema_of(actions=priced)) == 12
+    assert usual_offer(schema_of(actions=ACTIONS)) == 0
 
 
 # -- by whom calling changes -----------------------------------------------------------

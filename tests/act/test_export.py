@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import polars as pl
 import pytest
 
 from churn.act.call_list import UPLIFT, Terms
-from churn.act.export import ENDINGS, File, Origin, export, filter_in_words, recorded, write
+from churn.act.export import ENDINGS, File, Origin, export, filter_in_words, info, recorded, write
 from churn.base.expected_value import Assumptions
 from churn.base.groups import BAND, Filter
 from churn.base.records import Records
@@ -120,7 +120,10 @@ def test_the_sheet_beside_it_says_what_the_list_rests_on(records: Records) -> No
     assert told["List"] == ORIGIN.title
     assert told["Filter"] == "Risk band: High; Plan: A"
     assert (told["Model"], told["Scoring"], told["Scored as of"]) == ("v3", "s7", "1 Nov 2026")
-    assert (told["Offer"], told["Capacity"], told["Budget"], told["Kept uncalled"]) == ("$20", "100", "$500", "10%")
+    assert (told["Offer"], told["Capacity"], told["Budget"]) == ("$20", "100", "$500")
+    assert told["Kept uncalled"].startswith("Nobody yet: this file holds everybody on the list. A campaign made of it draws 10%")
+    lines = info(replace(ORIGIN, campaign="c"), schema_of(), id="1", who="ann", at=datetime.now(UTC), rows=9, unmasked=False)
+    assert dict(lines.iter_rows())["Kept uncalled"] == "10% of the list, who are not in this file"
     assert told["Ranked by"] == "What a call is worth"
     assert told["Offers that work (assumption)"].startswith("30%. Of those about to leave")
     assert (told["Contact data"], told["Exported by"], told["Export"]) == ("masked", "ann", file.manifest.id)

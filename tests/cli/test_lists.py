@@ -15,6 +15,7 @@ import pytest
 from churn.act import campaigns, segments
 from churn.act.export import recorded
 from churn.base.records import Records
+from churn.cli import lists
 from churn.settings import Settings
 
 from .conftest import Desk, customers
@@ -122,6 +123,29 @@ def test_who_must_not_be_called_any_more_is_in_no_file_of_a_campaign(desk: Desk)
     desk.done("campaign", "sheet", "save", "sheet.csv")
     assert not {out, gone} & set(pl.read_csv(desk.home / "sheet.csv")["Customer"].cast(pl.String))
     records.close()
+
+
+def test_an_offer_that_nobody_names_is_the_usual_one(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "usual_offer", lambda _: 7.0)
+    usual, named = (desk.done("list", "build", *offer, "--limit", "5", "--json").json for offer in ((), ("--offer", "7")))
+    assert usual == named
+    free = desk.done("list", "build", "--offer", "0", "--limit", "5", "--json").json
+    assert free["preview"]["cost"] < usual["preview"]["cost"]
+
+
+def test_what_would_be_ignored_is_refused_and_what_the_file_holds_is_said(desk: Desk) -> None:
+    desk.done("campaign", "create", "Spring", "--capacity", "30")
+    for option, value in (("--capacity", "5"), ("--offer", "99"), ("--holdout", "0.2"), ("--where", "contract=monthly")):
+        told = desk.run("list", "export", "--to", "list.xlsx", "--campaign", "spring", option, value).line
+        assert f"{option} says nothing beside --campaign" in told
+    assert "--delimiter says nothing beside .xlsx" in desk.run("list", "export", "--to", "list.xlsx", "--delimiter", "tab").line
+    assert "It holds everybody on the list" in desk.done("list", "export", "--to", "list.xlsx", "--capacity", "20").out
+    about = openpyxl.load_workbook(desk.home / "list.xlsx").worksheets[1]
+    told = dict(about.iter_rows(min_row=2, values_only=True))
+    assert told["Kept uncalled"] == (
+        "Nobody yet: this file holds everybody on the list. A campaign made of it draws 10% who are not called"
+    )
+    assert "everybody" not in desk.done("list", "export", "--to", "called.xlsx", "--campaign", "spring").out
 
 
 def test_who_may_take_contact_data_out(desk: Desk) -> None:
