@@ -268,6 +268,11 @@ TEMPLATES = {
         "Of {keys} in the table of who must not be called, {known} known here, so it keeps nobody from being called. Is it of "
         "another base, or are its numbers spelt otherwise?"
     ),
+    "measurable nobody held": (
+        "Everybody on the list is called, so nobody can tell who would have stayed anyway. Keep some uncalled."
+    ),
+    "measurable too few": "Too few for a certain answer: even if nobody who is called left, it could be chance.",
+    "measurable": "If calling lowers the share that leaves by {least} or more, the campaign will show it 8 times in 10.",
     "stopped capacity": "Stopped at capacity; {next}.",
     "stopped budget": "Stopped at the budget; {next}.",
     "stopped worth": "Stopped where a call is no longer worth making; {next}.",

@@ -32,6 +32,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from churn import words
+from churn.act.effect import minimum_detectable
 from churn.act.eligibility import NOBODY, SAME_PHONE, UNLIKE, Candidates, LeftOut
 from churn.act.uplift_base import Uplift
 from churn.base.expected_value import Assumptions, best_first, customer_value, expected_value, offer_cost
@@ -175,6 +176,20 @@ class Preview:
     def held(self) -> int:
         """How many are kept uncalled."""
         return self.customers - self.called
+
+    @property
+    def leavers_called(self) -> float:
+        """How many of those called would leave, uncalled: who is called is drawn at random within risk bands."""
+        return self.leavers * self.called / self.customers if self.customers else 0.0
+
+    def measurable(self) -> str:
+        """Whether a campaign of this list will show what calling does, and from which difference on."""
+        if not self.held:
+            return words.say("measurable nobody held")
+        least = minimum_detectable(self.called, self.held, self.average_risk or 0.0)
+        if least is None:
+            return words.say("measurable too few")
+        return words.say("measurable", least=words.points(least, signed=False))
 
     @property
     def average_risk(self) -> float | None:

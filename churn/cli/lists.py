@@ -445,6 +445,13 @@ def _print(work: _Work, listed: pl.DataFrame) -> None:
         low, high = (words.money(one, currency, cents=False) for one in (told.money_interval.low, told.money_interval.high))
         saved, cost = words.money(told.money, currency, cents=False), words.money(told.cost, currency, cents=False)
         out.print(escape(f"Calling them should save {saved} after {cost} of cost, {words.likely_between(low, high)}."))
+    if told.customers and told.money is None:
+        cost = words.money(told.cost, currency, cents=False)
+        kept = f"{words.count(told.saves)} of {words.count(told.leavers_called)} expected leavers among them"
+        between = words.likely_between(words.count(told.saves_interval.low), words.count(told.saves_interval.high))
+        out.print(escape(f"Calling them should keep {kept}, {between}, for {cost} of cost."))
+    if told.customers:
+        out.print(escape(told.measurable()))
     out.print(escape(work.end.in_words(schema)))
     if work.learnt is not None:
         out.print(escape(f"Ranked by whom calling changes. {uplift.in_words(work.learnt)}. {words.say('uplift counted')}"))
@@ -476,7 +483,7 @@ def _document(work: _Work, listed: pl.DataFrame, made: campaigns.Campaign | None
         "no_money": None if work.doubt is None else work.doubt.words,
         "left_out": {one.reason: one.customers for one in work.ranking.left_out},
         "asked": work.ranking.asked,
-        "preview": asdict(work.told),
+        "preview": {**asdict(work.told), "measurable": work.told.measurable()},
         "campaign": None if made is None else made.id,
         "list": (listed if work.doubt is None else without_money(listed)).rename({RISK: "risk"}).to_dicts(),
     }

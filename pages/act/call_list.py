@@ -12,7 +12,7 @@ import pyarrow
 import streamlit as st
 
 from churn import words
-from churn.act import campaigns, effect, export, segments, uplift
+from churn.act import campaigns, export, segments, uplift
 from churn.act.call_list import (
     ACTION,
     CUSTOMER,
@@ -47,7 +47,7 @@ from churn.charts import theme
 from churn.charts.bars import Bar, bar_list
 from churn.charts.profit import profit_chart
 from churn.data.spreadsheet import DELIMITERS
-from churn.errors import ChurnError
+from churn.errors import ChurnError, SuppressionStops
 from churn.model.metrics import stored
 from churn.principal import CONTACTS
 from churn.understand.cohorts import dimensions
@@ -80,7 +80,12 @@ def page(pair: Pair, chosen: Filter) -> None:
     assumptions = _offer.assumed(_PAGE, "list", usual)
     terms = _pick(pair, chosen)
     address.write(_PAGE, _KEYS)
-    found, by = _list.basis(pair), _changes(pair, terms)
+    try:
+        found, by = _list.basis(pair), _changes(pair, terms)
+    except SuppressionStops as error:
+        with head:
+            _stopped(error)
+        return
     with widgets.loading(600, wait=not _list.ready(pair, found, chosen, assumptions, terms.offer, by)):
         ranking, curve = _list.ranking(pair, found, chosen, assumptions, terms.offer, by)
     end = cut(ranking, terms, assumptions)
@@ -131,6 +136,18 @@ def prepare(pair: Pair) -> None:
     pair.answer(*_rows(pair, ranking, assumptions, _asked(everybody, found, terms, assumptions), 0, stop))
 
 
+def _stopped(error: SuppressionStops) -> None:
+    """No list: where the table is and what is wrong with it, only those learn who may see contact data."""
+    st.title("No call list can be made: who must not be called is not known for sure", anchor=False)
+    if data.desk().visitor.may(CONTACTS):
+        st.error(escape(words.capital(str(error))), icon=":material/error:")
+        return
+    st.markdown(
+        ":gray[The table of customers who must not be called is missing, out of date or cannot be read. "
+        "Whoever looks after this desk can mend it; `churn list build` says what is wrong.]"
+    )
+
+
 # -- the answer ----------------------------------------------------------------
 
 
@@ -142,7 +159,8 @@ def _title(pair: Pair, told: Preview) -> str:
     if told.held:
         who = f"{words.count(told.called)} of {who}"
     if told.money is None:
-        return f"Calling {who} should keep {words.count(told.saves)} of {words.count(told.leavers)} expected leavers"
+        leavers = words.count(told.leavers_called)
+        return f"Calling {who} should keep {words.count(told.saves)} of {leavers} expected leavers among them"
     currency = pair.schema.currency
     if told.money <= 0:
         return f"Calling {who} should lose {words.money(-told.money, currency, cents=False)}"
@@ -259,7 +277,7 @@ def _pick(pair: Pair, chosen: Filter) -> Terms:
 
 
 def _usual(pair: Pair, chosen: Filter) -> Terms:
-    return Terms(offer=_offer.usual_offer(pair.schema), capacity=min(_FIRST_CALLS, pair.totals(chosen).customers))
+    return Terms(offer=usual_offer(pair.schema), capacity=min(_FIRST_CALLS, pair.totals(chosen).customers))
 
 
 def _rankings(found: Comparison | None, why_not: str | None) -> str:
@@ -376,18 +394,12 @@ def _measurable(told: Preview) -> None:
     """Whether a campaign of this list will show what calling does."""
     st.header("Will it show whether calling helps?", anchor=False)
     if not told.held:
-        st.markdown("No. Everybody on the list is called, so nobody can tell who would have stayed anyway. Keep some uncalled.")
+        st.markdown(f"No. {told.measurable()}")
         return
     kept = words.counted(told.held, "customer")
     st.markdown(f"{kept} of the {words.count(told.customers)} stay uncalled, chosen at random within each risk band.")
-    least = effect.minimum_detectable(told.called, told.held, told.average_risk or 0.0)
-    if least is None:
-        st.markdown("Too few for a certain answer: even if nobody who is called left, it could be chance.")
-    else:
-        st.markdown(
-            f"If calling lowers the share that leaves by **{words.points(least, signed=False)}** or more, the campaign will "
-            f"show it 8 times in 10. {words.capital(words.percent(told.average_risk))} of them are expected to leave, uncalled."
-        )
+    leave = f"{words.capital(words.percent(told.average_risk))} of them are expected to leave, uncalled."
+    st.markdown(f"{escape(told.measurable())} {leave}")
 
 
 # -- the list ----------------------------------------------------------------------------

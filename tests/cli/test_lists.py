@@ -56,6 +56,8 @@ def test_what_people_read(desk: Desk) -> None:
     assert "Stopped at capacity; the next would be worth $" in told
     assert "No phone number that can be dialled" in told or "Left out:" in told
     assert "(8 times in 10)" in told
+    assert "Too few for a certain answer" in told or "the campaign will show it 8 times in 10" in told
+    assert "Everybody on the list is called" in desk.done("list", "build", "--capacity", "40", "--holdout", "0").out
 
 
 def test_filters_segments_and_a_campaign(desk: Desk) -> None:

@@ -104,7 +104,9 @@ def test_what_is_picked_is_in_the_address_and_changes_the_list(run_page: Run, ho
 
 def test_money_is_not_told_where_the_percentages_were_not_checked(run_page: Run, home: Path) -> None:
     app = run_page(home, PAGE, list_calls=["100"])
-    assert re.fullmatch(r"Calling 90 of the best 100 customers should keep \d+ of \d+ expected leavers", app.title[0].value)
+    assert re.fullmatch(
+        r"Calling 90 of the best 100 customers should keep \d+ of \d+ expected leavers among them", app.title[0].value
+    )
     assert "No money is told: " in _texts(app)
     assert "the next has a risk of" in _texts(app)
     assert not any("is worth" in column for table in app.dataframe for column in table.value.columns)
@@ -215,9 +217,14 @@ def test_the_list_ends_where_a_call_keeps_nobody(run_page: Run, home: Path) -> N
 def test_a_missing_suppression_table_stops_the_page_and_says_so(run_page: Run, home: Path) -> None:
     (home / "config.yaml").write_text("suppression: dnc.csv\n")
     app = run_page(home, PAGE)
-    assert "no list is made: the table of setting 'suppression' cannot be read" in app.error[0].value.replace("\\", "")
-    assert not app.title
+    assert app.title[0].value == "No call list can be made: who must not be called is not known for sure"
+    said = " ".join(one.value for one in (*app.markdown, *app.error))
+    assert "is missing, out of date or cannot be read" in said
+    assert str(home) not in said.replace("\\", "")  # where files are is not for everybody
     assert not app.dataframe
+    (home / "config.yaml").write_text("suppression: dnc.csv\nroles: contacts\n")
+    app = run_page(home, PAGE)
+    assert "No list is made: the table of setting 'suppression' cannot be read" in app.error[0].value.replace("\\", "")
 
 
 def test_a_suppression_table_of_others_is_doubted(run_page: Run, home: Path) -> None:
@@ -232,7 +239,9 @@ def test_a_suppression_table_of_others_is_doubted(run_page: Run, home: Path) -> 
 def test_without_contacts_and_without_money(run_page: Run, tmp_path: Path) -> None:
     publish_scoring(tmp_path, publish_model(tmp_path, money=None), date.today())
     app = run_page(tmp_path, PAGE, list_calls=["60"])
-    assert re.fullmatch(r"Calling 54 of the best 60 customers should keep \d+ of \d+ expected leavers", app.title[0].value)
+    assert re.fullmatch(
+        r"Calling 54 of the best 60 customers should keep \d+ of \d+ expected leavers among them", app.title[0].value
+    )
     assert "the next has a risk of" in _texts(app)
     assert "masked" not in _texts(app)
 
