@@ -191,7 +191,9 @@ def export_(
     """Write a call list to a file. What left the desk is recorded first: who, when, from what, and the sum of the file."""
     kind = _kind(to, delimiter)
     if campaign is not None:
-        _refuse_ignored(context, ("capacity", "budget", "offer", "holdout", "rank_by", "where", "segment"), "--campaign, which has its own")
+        _refuse_ignored(
+            context, ("capacity", "budget", "offer", "holdout", "rank_by", "where", "segment"), "--campaign, which has its own"
+        )
     if kind != "csv":
         _refuse_ignored(context, ("delimiter", "bom"), f"{to.suffix.lower()}, which is no CSV")
     terms = Terms(offer=offer or 0.0, capacity=capacity, budget=budget, holdout=holdout)

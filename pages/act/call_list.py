@@ -76,6 +76,9 @@ def page(pair: Pair, chosen: Filter) -> None:
         return
     head = st.container()
     address.read(_PAGE, _KEYS)
+    for key in (_CAPACITY, _BUDGET, _OFFER, _HOLDOUT):
+        if address.text(_PAGE, key) is not None and _amount(state.view(_PAGE), key, None) is None:
+            address.pick(_PAGE, key, None)  # a link that says no amount must not go on saying it
     usual = Assumptions.of(data.desk().settings)
     assumptions = _offer.assumed(_PAGE, "list", usual)
     terms = _pick(pair, chosen)

@@ -236,6 +236,13 @@ def test_a_suppression_table_of_others_is_doubted(run_page: Run, home: Path) -> 
     assert app.title[0].value.startswith("Calling")
 
 
+@pytest.mark.parametrize("told", ["1e20", "many", "-1", "nan"])
+def test_what_is_no_budget_does_not_stay_in_the_address(told: str, run_page: Run, home: Path) -> None:
+    app = run_page(home, PAGE, list_budget=[told])
+    assert app.number_input(key="_box list_budget").value is None
+    assert "list_budget" not in app.query_params
+
+
 def test_without_contacts_and_without_money(run_page: Run, tmp_path: Path) -> None:
     publish_scoring(tmp_path, publish_model(tmp_path, money=None), date.today())
     app = run_page(tmp_path, PAGE, list_calls=["60"])
