@@ -167,7 +167,7 @@ def _pick(pair: Pair, usual: Assumptions) -> Terms:
     assumptions = _offer.assumed(_PAGE, _PAGE, usual)
     with st.container(horizontal=True, key="_pick", vertical_alignment="bottom"):
         _box(f"Offer ({currency})", _OFFER, offer, cheapest, (0.0, MOST_MONEY, 5.0), "What it costs once taken.")
-        _box("Calls at most", _CALLS, calls, 0.0, (0.0, float(_MOST_CALLS), 50.0), "How many can be called; 0 for no limit.")
+        _box("Calls at most", _CALLS, calls or None, 0.0, (0.0, float(_MOST_CALLS), 50.0), "How many can be called.")
         _box("Offers that work (%)", _KEEPS, as_percent(assumptions.acceptance), as_percent(usual.acceptance), (1.0, 99.0, 5.0),
              "Assumption: of those about to leave, so many take the offer and stay.")  # fmt: skip
         _box("Given away (%)", _STAYERS, as_percent(assumptions.stayers_taking), as_percent(usual.stayers_taking),
@@ -180,20 +180,21 @@ def _pick(pair: Pair, usual: Assumptions) -> Terms:
     return Terms(offer, int(calls) or None, assumptions)
 
 
-def _box(label: str, key: str, value: float, usual: float, limits: tuple[float, float, float], help: str) -> None:
-    """A number to change; the usual one need not stand in the address."""
+def _box(label: str, key: str, value: float | None, usual: float, limits: tuple[float, float, float], help: str) -> None:
+    """A number to change, None for no limit; the usual one need not stand in the address."""
     box = address.box(key)
     least, most, step = limits
-    st.session_state[box] = min(max(value, least), max(most, value))
-    whole = float(value).is_integer()
+    most = most if value is None else max(most, value)
+    st.session_state[box] = None if value is None else min(max(value, least), most)
+    whole = value is None or float(value).is_integer()
 
     def picked() -> None:
         now = st.session_state[box]
         address.pick(_PAGE, key, None if now is None or now == usual else f"{now:g}")
 
     st.number_input(
-        escape(label), min_value=least, max_value=max(most, value), step=step, format="%0.0f" if whole else "%0.2f", key=box,
-        width=150, on_change=picked, help=help,
+        escape(label), min_value=least, max_value=most, step=step, format="%0.0f" if whole else "%0.2f", key=box,
+        width=150, on_change=picked, help=help, placeholder="No limit",
     )  # fmt: skip
 
 

@@ -83,6 +83,8 @@ def test_what_was_changed_here_goes_along_to_the_call_list(workspace: Path, run_
 def test_calls_and_assumptions_are_changed_for_the_session_and_in_the_link(workspace: Path, run_page: Run) -> None:
     app = run_page(workspace, PAGE, value_offer=["40"], value_calls=["50"])
     worth = _worth(40, Assumptions())
+    assert app.number_input(key="_box value_calls").value == 50
+    assert run_page(workspace, PAGE).number_input(key="_box value_calls").value is None  # no limit, as the call list has it
     assert app.title[0].value.replace("\\", "") == (
         f"An offer of $40 to the best 50 customers should bring {words.money(worth[:50].sum(), '$', cents=False)}"
     )
