@@ -8,14 +8,17 @@ ONLY ?=
 export UV_COMPILE_BYTECODE := 1
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install app test check format bench screenshots lock clean
+.PHONY: help home install app test check format bench screenshots lock clean
 
 help:  ## list the chores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+home:
+	@test -z "$$CHURN_HOME" || test -d "$$CHURN_HOME" || { echo "There is no folder $$CHURN_HOME, which CHURN_HOME names; create it first"; exit 1; }
+
 install: $(VENV)/.app  ## install the app and its command into .venv
 
-app: install  ## open the app on the simulated demo, at http://127.0.0.1:8501
+app: home install  ## open the app on the simulated demo, at http://127.0.0.1:8501
 	$(BIN)/churn demo
 	$(BIN)/churn --workspace demo app
 
