@@ -74,6 +74,7 @@ def restore(settings: Settings, source: Path) -> Mapping[str, int]:
         opened = Records(replace(settings, database=f"sqlite:///{place}"))
         target = Records(settings)
         try:
+            _refuse_unfit(source, place, opened)
             return _copy(opened, target, empty=True)
         finally:
             opened.close()
@@ -89,8 +90,21 @@ def _refuse_other(source: Path, copy: Path) -> None:
     except sqlite3.DatabaseError as error:
         raise RecordsUnavailable(f"{source} is no backup of a desk's database: {error}") from error
     if named is None or sound != ("ok",):
-        what = "holds none of a desk's tables" if named is None else f"is damaged: {sound[0] if sound else ''}"
+        first = next((line for line in str(sound[0] if sound else "").splitlines() if not line.startswith("***")), "")
+        what = "holds none of a desk's tables" if named is None else f"is damaged: {first}"  # the first of many lines
         raise RecordsUnavailable(f"{source} is no backup of a desk's database: it {what}")
+
+
+def _refuse_unfit(source: Path, copy: Path, opened: Records) -> None:
+    """Raise, in the name of the file that was given, for a backup that cannot be brought up to date or is not whole."""
+    try:
+        with opened.read() as connection:
+            there = set(sql.inspect(connection).get_table_names())
+    except RecordsUnavailable as error:
+        raise RecordsUnavailable(str(error).replace(str(copy), str(source))) from error
+    lacking = sorted(table.name for table in METADATA.sorted_tables if table.name not in there)
+    if lacking:
+        raise RecordsUnavailable(f"{source} is no whole backup of a desk's database: it lacks the table {lacking[0]}")
 
 
 def _copy(source: Records, target: Records, *, empty: bool = False) -> dict[str, int]:

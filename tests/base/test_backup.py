@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -125,6 +127,23 @@ def test_what_is_no_backup_is_refused(place: Place, tmp_path: Path) -> None:
             restore(target, file)
     with pytest.raises(DataError, match="there is no file"):
         restore(target, tmp_path / "missing.sqlite")
+    assert not any(_all(target).values())
+
+
+def test_a_backup_that_is_not_whole_or_of_a_later_desk_is_named_itself(place: Place, tmp_path: Path) -> None:
+    source, target = place("sqlite", "here"), place("sqlite", "there")
+    _fill(source, 20)
+    part, later = tmp_path / "part.sqlite", tmp_path / "later.sqlite"
+    for file, change in ((part, "drop table churn_exports"), (later, "update churn_about set format = 9999")):
+        backup(source, file)
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute(change)
+            connection.commit()
+    for file, says in ((part, "lacks the table churn_exports"), (later, "later version")):
+        with pytest.raises(RecordsUnavailable, match=says) as told:
+            restore(target, file)
+        assert str(file) in str(told.value)
+        assert "churn-restore" not in str(told.value)
     assert not any(_all(target).values())
 
 
