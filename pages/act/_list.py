@@ -96,7 +96,7 @@ def basis(pair: Pair) -> Basis:
     SuppressionStops, DataError, RecordsUnavailable: who must not be called is not known for sure.
     """
     settings, question = data.desk().settings, pair.id
-    gone = pair.answer(("who is gone", int(time.monotonic() // _LOOK_S)), lambda: _gone(pair))
+    gone = _known_gone(pair)
     at, token, engaged, suppressed = _looked.get(question, (0.0, "", pl.DataFrame(), None))
     if time.monotonic() - at > settings.refresh_s or not token:
         engaged = campaigns.engaged(data.desk().records)
@@ -135,6 +135,11 @@ def files(pair: Pair) -> Path:
     return pair.answer("files of the scoring", lambda: data.desk().registry.scoring_folder(pair.snapshot.id))
 
 
+def _known_gone(pair: Pair) -> pl.Series:
+    """The same as `_gone`, looked up now and then."""
+    return pair.answer(("who is gone", int(time.monotonic() // _LOOK_S)), lambda: _gone(pair))
+
+
 def _gone(pair: Pair) -> pl.Series:
     """Who is known to have left since the day the base is about."""
     found = outcomes.read(open_store(data.desk().settings))
@@ -170,11 +175,12 @@ def changes(pair: Pair, found: Comparison, progress: Callable[[str, int, int], N
 
 def left(pair: Pair) -> NDArray[np.int64]:
     """Where in the base those stand who have left already, by the base itself or by outcomes since. Rising."""
+    gone = _known_gone(pair)
 
     def work() -> NDArray[np.int64]:
-        return np.union1d(pair.snapshot.gone(), pair.snapshot.places(pair.answer("who is gone", lambda: _gone(pair))))
+        return np.union1d(pair.snapshot.gone(), pair.snapshot.places(gone))
 
-    return pair.answer("where the gone stand", work)
+    return pair.answer(("where the gone stand", len(gone)), work)  # who has left stays gone: their number tells them apart
 
 
 def ranking(
