@@ -157,12 +157,12 @@ def _table(pair: Pair, campaign: Campaign, seen: _Seen, stop: Mapping[str, str])
     }
     config: dict[str, Any] = {
         "Do not call": st.column_config.TextColumn(width=124),
-        "Customer": st.column_config.ButtonColumn(type="tertiary", alignment="left", on_click=open_one, key=click, width=150),
+        "Customer": st.column_config.ButtonColumn(type="tertiary", alignment="left", on_click=open_one, key=click, width=118),
         "Risk": percent_column(width=84),
-        "Stage": st.column_config.SelectboxColumn(options=[words.capital(stage) for stage in STAGES], required=True, width=120),
-        "Reason": st.column_config.TextColumn(max_chars=200, width=220),
-        "Owner": st.column_config.TextColumn(max_chars=80, width=120),
-        "Due": st.column_config.DateColumn(format="D MMM YYYY", width=110),
+        "Stage": st.column_config.SelectboxColumn(options=[words.capital(stage) for stage in STAGES], required=True, width=108),
+        "Reason": st.column_config.TextColumn(max_chars=200, width=160),
+        "Owner": st.column_config.TextColumn(max_chars=80, width=112),
+        "Due": st.column_config.DateColumn(format="D MMM YYYY", width=106),
     }
     if _told_in_money(pair, campaign) and any(one.expected_value is not None for one in listed):
         money = f"{pair.schema.currency.replace('%', '%%')}%,.0f"
@@ -172,7 +172,7 @@ def _table(pair: Pair, campaign: Campaign, seen: _Seen, stop: Mapping[str, str])
         )
     if any(one.action for one in listed):
         columns["What could help most"] = pyarrow.array([one.action for one in listed], pyarrow.string())
-        config["What could help most"] = st.column_config.TextColumn(width=190)
+        config["What could help most"] = st.column_config.TextColumn(width=250)
     shared: dict[str, Any] = {"column_config": config, "hide_index": True, "placeholder": words.NOTHING, "height": "content"}
     alt = f"Table: {words.counted(len(listed), 'customer')} to call, the best first; {listed[0].customer} leads."
     if campaign.status == FINISHED:

@@ -53,6 +53,7 @@ from churn.principal import CONTACTS
 from churn.understand.cohorts import dimensions
 from churn.words import escape_markdown as escape
 from pages.act import _list, _offer
+from pages.act._table import percent_column
 from pages.shared import address, data, state, widgets
 from pages.shared.data import Pair, Question
 
@@ -66,6 +67,7 @@ _KEYS = (*_PICKED, *_CHANGED)
 _FIRST_CALLS = 500
 _SHARES = (0.0, 0.05, 0.1, 0.2, 0.3)
 _LISTED = 20  # customers on one page of the table
+_ROW = 79  # px: three lines of a cell, which hold three reasons
 _FORMS = {"xlsx": "Excel", "csv": "CSV", "dialler": "Numbers only"}
 _DELIMITED = {"Comma": "comma", "Semicolon": "semicolon", "Tab": "tab"}
 
@@ -454,38 +456,39 @@ def _table(pair: Pair, listed: Any, contacts: Any, *, money: bool) -> None:
             note(found[0])
 
     columns: dict[str, list[Any]] = {"Customer": [f":material/person_search: {one}" for one in keys]}
-    columns["Risk"] = [min(max(words.whole_percent(one), 1), 99) for one in listed[RISK]]
+    columns["Risk"] = [widgets.risk_cell(one) for one in listed[RISK]]
     longest = max((theme.width(one) for one in keys), default=0.0)
     config: dict[str, Any] = {
         "Customer": st.column_config.ButtonColumn(
             type="tertiary", alignment="left", on_click=lambda: note(st.session_state[click].row), key=click,
             width=round(min(longest + 54, 160)),
         ),
-        "Risk": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d%%", color="#DF8548", width=84),
+        "Risk": percent_column(width=84),
     }  # fmt: skip
+    form = f"{schema.currency.replace('%', '%%')}%,.0f"
     if money:
-        form = f"{schema.currency.replace('%', '%%')}%,.0f"
         columns["A call is worth"] = listed[WORTH].to_list()
-        columns["Customer is worth"] = listed[VALUE].to_list()
         config["A call is worth"] = st.column_config.NumberColumn(
             format=form, width=96, help="What the offer is expected to bring, less what it costs. It rests on assumptions."
         )
-        config["Customer is worth"] = st.column_config.NumberColumn(
-            format=form, width=118, help="What is kept if the customer stays. It rests on an assumption."
-        )
     columns["Most associated with it"] = [_why(row) for row in listed.select(f"reason_{n}" for n in range(1, REASONS + 1)).rows()]
-    config["Most associated with it"] = st.column_config.TextColumn(width=400)
+    config["Most associated with it"] = st.column_config.TextColumn(width=320)
     if schema.actions:
         columns["What could help most"] = listed[ACTION].to_list()
         config["What could help most"] = st.column_config.TextColumn(
-            width=190,
+            width=140,
             help="The model's answer from customers like this one, not a promise. Empty where nothing is worth its cost.",
         )
     if contacts is not None:
         columns["Contact"] = _contact(contacts, schema)
-        config["Contact"] = st.column_config.TextColumn(width=190)
+        config["Contact"] = st.column_config.TextColumn(width=150)
     if listed[OWNER].null_count() < listed.height:
         columns["Owner"] = listed[OWNER].to_list()
+    if money:
+        columns["Customer is worth"] = listed[VALUE].to_list()
+        config["Customer is worth"] = st.column_config.NumberColumn(
+            format=form, width=118, help="What is kept if the customer stays. It rests on an assumption."
+        )
     if listed[SAME].null_count() < listed.height:
         columns["Same phone"] = listed[SAME].to_list()
         config["Same phone"] = st.column_config.TextColumn(
@@ -501,6 +504,7 @@ def _table(pair: Pair, listed: Any, contacts: Any, *, money: bool) -> None:
         selection_mode="single-row",
         key=key,
         height="content",
+        row_height=_ROW,
         placeholder=words.NOTHING,
         alt=f"Table: {words.count(len(keys))} customers to call, the best first; {keys[0]} leads.",
     )

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
 from churn.base.groups import BAND, Filter
@@ -107,6 +108,7 @@ def test_weights_are_customers_and_the_share_falls_within_its_interval(told: lis
     assert (weighed.share <= weighed.high + 1e-12).all()
 
 
+@settings_of_hypothesis(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 12), st.booleans()), min_size=1, max_size=40))
 def test_customers_cut_into_months_give_the_same_curve(told: list[tuple[int, bool]]) -> None:
     """Somebody seen from the start for 5 months is five rows of one month each, which enter late."""
