@@ -32,6 +32,7 @@ NOTICE, REFUSED = "_campaign_notice", "_campaign_refused"  # what the last press
 _TAKEN, _EDITS = "_campaign_taken", "_campaign_edits"
 _SEEN, _UNSAVED = "_campaign_seen", "_campaign_unsaved"
 _ROWS = 20  # customers on one page of the worklist
+_ROW = 61  # px: two lines of a cell
 _FIELDS = {"Stage": worklist.STAGE, "Reason": worklist.REASON, "Owner": worklist.OWNER, "Due": worklist.DUE}
 _MOST_SHOWN = 10  # refused rows of a file
 
@@ -173,7 +174,13 @@ def _table(pair: Pair, campaign: Campaign, seen: _Seen, stop: Mapping[str, str])
     if any(one.action for one in listed):
         columns["What could help most"] = pyarrow.array([one.action for one in listed], pyarrow.string())
         config["What could help most"] = st.column_config.TextColumn(width=250)
-    shared: dict[str, Any] = {"column_config": config, "hide_index": True, "placeholder": words.NOTHING, "height": "content"}
+    shared: dict[str, Any] = {
+        "column_config": config,
+        "hide_index": True,
+        "placeholder": words.NOTHING,
+        "height": "content",
+        "row_height": _ROW,
+    }
     alt = f"Table: {words.counted(len(listed), 'customer')} to call, the best first; {listed[0].customer} leads."
     if campaign.status == FINISHED:
         st.dataframe(pyarrow.table(columns), key=key, alt=alt, on_select="ignore", **shared)
