@@ -387,11 +387,11 @@ def test_two_edit_one_customer_and_a_file_is_taken_in(
 
 
 def _type(page: Any, reason: str) -> None:
-    """Type into the reason of the first customer; the table is drawn, so the cell is found by its place."""
+    """Type into the reason of the first customer; the table is drawn, so the cell is found by its place: in the middle."""
     canvas = page.get_by_test_id("stDataFrame").first.locator("canvas").first
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
-    page.mouse.dblclick(box["x"] + 150 + 84 + 120 + 60, box["y"] + 35 + 17)
+    page.mouse.dblclick(box["x"] + box["width"] / 2, box["y"] + 35 + 30)
     page.locator("#portal textarea").wait_for()
     page.keyboard.type(reason, delay=30)
     page.keyboard.press("Enter")
