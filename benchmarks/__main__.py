@@ -20,7 +20,10 @@ MODULES = {
     "benchmarks.base": ("base-",),
     "benchmarks.cohort": ("cohort-",),
     "benchmarks.page": ("page-",),
-    "benchmarks.what_if": ("explain-what-if", "explain-counterfactual", "explain-impossible", "explain-ten-actions"),
+    "benchmarks.what_if": (
+        *("explain-what-if", "explain-page-data", "explain-counterfactual", "explain-impossible"),
+        "explain-ten-actions",
+    ),
     "benchmarks.edit": ("explain-edit-",),
     "benchmarks.explain": ("explain-page-1m", "explain-reasons-1m"),
     "benchmarks.act": ("act-holdout", "act-false-claims"),

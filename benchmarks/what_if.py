@@ -1,10 +1,11 @@
 """The customer page's questions beside explainerdashboard and DiCE: a what-if, and what would have to change.
 
 On the real Telco table, with LightGBM of the same settings and rows on both sides, in one run, one thread, CPU time; the peers in
-an environment of their own (benchmarks/peers/what_if.py). A what-if is timed from the edit to the finished figure: here with all
-that follows from it, score, reasons in words and chart; there the prediction and the figure of contributions, without the
-other charts of its page. Counterfactuals are five for each customer whose risk is to fall below one half; whether they are
-possible is judged on both sides by validators written by hand (tests/understand/validators.py).
+an environment of their own (benchmarks/peers/what_if.py). A what-if is timed from the edit to the finished figure: here with what
+follows from it, score, reasons in words and chart; there the prediction and the figure of contributions, without the other charts
+of its page. The data of a page about all customers is what either works out before it can draw one: the contributions of
+everybody, and what matters on average. Counterfactuals are five for each customer whose risk is to fall below one half; whether
+they are possible is judged on both sides by validators written by hand (tests/understand/validators.py).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ PEERS = HERE.parent / ".venv-peers-explain"
 PINNED = HERE.parent / "requirements" / "peers-explain.txt"
 
 _EDITS = 60
+_REPEATS = 7
 _CUSTOMERS = 30
 _GOAL = 0.5
 _METHODS = {"random": _CUSTOMERS, "genetic": 6}  # DiCE's quickest, and its own search for near ones, which takes longer
@@ -54,6 +56,7 @@ def run() -> list[dict[str, Any]]:
     customers = rng.choice(np.flatnonzero(risks > _GOAL + 0.05), _CUSTOMERS, replace=False).tolist()
 
     theirs = _peers(table, schema, edits, customers)
+    base = [_ms(lambda: _base(model, table)) for _ in range(_REPEATS)]
     page = _page(model, schema, table, evidence)
     ours = [_ms(lambda place=place, changes=changes: page(rows[place], changes)) for place, changes in edits]
     seek = [_ms(lambda row=rows[place]: what_would_have_to_change(row, _GOAL, model=model, evidence=evidence))
@@ -80,6 +83,9 @@ def run() -> list[dict[str, Any]]:
         file=sys.stderr,
     )
     measured = [_against("explain-what-if-vs-explainerdashboard", ours, "explainerdashboard", theirs["what_if_ms"], "≥ 50")]
+    measured.append(
+        _against("explain-page-data-vs-explainerdashboard", base, "explainerdashboard", [1e3 * theirs["start_s"]], "≥ 20")
+    )
     for method, dice in theirs["counterfactuals"].items():
         suggested = [(place, _as_ours(row, rows[place]), _asked(row, rows[place])) for place, row in dice["suggested"]]
         wrong, apart = _impossible(rows, suggested), _impossible(rows, suggested, without=("charged",))
@@ -143,6 +149,15 @@ def _edit(rows: list[dict[str, Any]], schema: Any, rng: np.random.Generator) -> 
         )
         if value != rows[place][feature.name]:
             return place, {feature.name: value}
+
+
+def _base(model: Any, table: pl.DataFrame) -> None:
+    """What the page Explain shows of all customers, worked out afresh: the points of everybody, what matters, and the points of
+    the column that matters most by its values."""
+    points = model.explain(table).points
+    strongest = int(np.abs(points).mean(axis=0).argmax())
+    by_value = pl.DataFrame({"value": table[model.schema.names[strongest]], "points": points[:, strongest]})
+    by_value.group_by("value").agg(pl.col("points").mean(), pl.len())
 
 
 def _page(model: Any, schema: Any, table: pl.DataFrame, evidence: Any) -> Any:

@@ -622,8 +622,8 @@ def capital(text: str) -> str:
 
 def lower_first(text: str) -> str:
     """The text as it stands within a sentence; names and abbreviations (`DSL`, `iPhone`) keep their letters."""
-    word = text.split(" ", 1)[0]
-    return text if any(letter.isupper() for letter in word[1:]) else text[:1].lower() + text[1:]
+    rest = text.split(" ", 1)[0][1:]
+    return text if rest != rest.lower() else text[:1].lower() + text[1:]
 
 
 def sentence_list(items: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from churn import words
@@ -81,6 +82,7 @@ def text(data: object, *, bold: bool = False) -> str:
     return f"<b>{safe}</b>" if bold else safe
 
 
+@lru_cache(maxsize=4096)
 def width(label: str, *, bold: bool = False) -> float:
     """How many pixels a text takes in Source Sans at 13 px (measured by letter, to half a pixel); others count as wide."""
     return sum(_WIDTHS.get(letter, 7.0 if ord(letter) < 0x370 else 13.0) for letter in label) * (1.06 if bold else 1.0)
