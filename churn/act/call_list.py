@@ -220,15 +220,16 @@ def rank(found: Candidates, schema: Schema, assumptions: Assumptions, offer: flo
         fine = (lowers > 0) & (worth is None or worth > 0)
         order = order[best_first(lowers[order])]
         order = order[np.argsort(~fine[order], kind="stable")]
-    first = _firsts(household[order])
-    behind = (pool.places[order[~first]], household[order[~first]])
+    household = household[order]
+    first = _firsts(household)
+    behind = (pool.places[order[~first]], household[~first])
     order = order[first]
     return Ranking(
         places=pool.places[order],
         risk=pool.risk[order],
         value=None if value is None else value[order],
         worth=None if worth is None else worth[order],
-        household=household[order],
+        household=household[first],
         behind=behind,
         left_out=(*left_out, LeftOut(SAME_PHONE, len(behind[0]))),
         asked=found.asked,

@@ -216,33 +216,42 @@ def _question(pair: Pair, found: Basis, chosen: Filter, assumptions: Assumptions
     return ("ranking", pair.id, found.token, chosen, assumptions, offer, None if by is None else by.version)
 
 
-def told(pair: Pair, places: NDArray[np.int64], known: Known) -> pl.DataFrame:
-    """`call_list.told`, asked once of every customer: another offer lists mostly the same people."""
-    return _each(("told", pair.id, known.assumptions), places, lambda missing: call_list.told(missing, known))
+@dataclass(frozen=True, eq=False, slots=True)
+class People:
+    """What a list says of its customers, asked once of each.
 
+    Another offer lists mostly the same people, and whoever reads on turns the page: who is not known yet is asked for together
+    with those who follow. `ahead`: the places in the base of both, in the order of the list.
+    """
 
-def masked(pair: Pair, places: NDArray[np.int64], known: Known) -> pl.DataFrame | None:
-    """Their masked contact data, likewise; None where nothing is known."""
+    pair: Pair
+    ahead: NDArray[np.int64]
 
-    def work(missing: NDArray[np.int64]) -> pl.DataFrame:
-        keys = known.snapshot.rows(missing)[pair.schema.key]
-        found = call_list.masked_contacts(keys, known.folder, pair.schema, missing)
-        return pl.DataFrame() if found is None else found
+    def told(self, places: NDArray[np.int64], known: Known) -> pl.DataFrame:
+        """`call_list.told`."""
+        return self._each(("told", self.pair.id, known.assumptions), places, lambda missing: call_list.told(missing, known))
 
-    found = _each(("masked", pair.id), places, work)
-    return found if found.width else None
+    def masked(self, places: NDArray[np.int64], known: Known) -> pl.DataFrame | None:
+        """Masked contact data; None where nothing is known."""
 
+        def work(missing: NDArray[np.int64]) -> pl.DataFrame:
+            keys = known.snapshot.rows(missing)[self.pair.schema.key]
+            found = call_list.masked_contacts(keys, known.folder, self.pair.schema, missing)
+            return pl.DataFrame() if found is None else found
 
-def _each(
-    question: tuple[Hashable, ...], places: NDArray[np.int64], work: Callable[[NDArray[np.int64]], pl.DataFrame]
-) -> pl.DataFrame:
-    """A table of customers, one row each, of which only those not asked for before are worked out."""
-    there: dict[int, pl.DataFrame | None] = {place: _people.get((*question, place)) for place in places.tolist()}
-    missing = [place for place, row in there.items() if row is None]
-    if missing:
-        fresh = work(np.array(missing, dtype=np.int64))
-        there |= {place: _people.keep((*question, place), fresh.slice(row, 1)) for row, place in enumerate(missing)}
-    return pl.concat(row for row in there.values() if row is not None)
+        found = self._each(("masked", self.pair.id), places, work)
+        return found if found.width else None
+
+    def _each(
+        self, question: tuple[Hashable, ...], places: NDArray[np.int64], work: Callable[[NDArray[np.int64]], pl.DataFrame]
+    ) -> pl.DataFrame:
+        there: dict[int, pl.DataFrame | None] = {place: _people.get((*question, place)) for place in places.tolist()}
+        if any(row is None for row in there.values()):
+            there |= {place: _people.get((*question, place)) for place in self.ahead.tolist() if place not in there}
+            missing = [place for place, row in there.items() if row is None]
+            fresh = work(np.array(missing, dtype=np.int64))
+            there |= {place: _people.keep((*question, place), fresh.slice(row, 1)) for row, place in enumerate(missing)}
+        return pl.concat(row for place in places.tolist() if (row := there[place]) is not None)
 
 
 def known(pair: Pair, assumptions: Assumptions) -> Known:

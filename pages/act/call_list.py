@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Any
 
 import pyarrow
@@ -67,6 +66,7 @@ _KEYS = (*_PICKED, *_CHANGED)
 _FIRST_CALLS = 500
 _SHARES = (0.0, 0.05, 0.1, 0.2, 0.3)
 _LISTED = 20  # customers on one page of the table
+_AHEAD = _LISTED  # who is told of along with them
 _ROW = 79  # px: three lines of a cell, which hold three reasons
 _FORMS = {"xlsx": "Excel", "csv": "CSV", "dialler": "Numbers only"}
 _DELIMITED = {"Comma": "comma", "Semicolon": "semicolon", "Tab": "tab"}
@@ -436,8 +436,9 @@ def _rows(
 
     def work() -> tuple[Any, Any]:
         known = _list.known(pair, assumptions)
-        listed = rows(ranking, known, start, stop, partial(_list.told, pair))
-        return listed, _list.masked(pair, ranking.places[start:stop], known)
+        people = _list.People(pair, ranking.places[start : stop + _AHEAD])
+        listed = rows(ranking, known, start, stop, people.told)
+        return listed, people.masked(ranking.places[start:stop], known)
 
     return ("list rows", *of, start, stop), work
 
