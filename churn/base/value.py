@@ -57,13 +57,14 @@ class Sums:
     wvv: float = 0.0
 
 
-# How a snapshot asks for `Sums`, in the order of its fields; its columns p, w, wl, v are prepared once per scoring.
+# How a snapshot asks for `Sums`, in the order of its fields. Its columns p, wl, v are prepared once per scoring; w is cheaper to
+# multiply anew than to read.
+_W = "p * (1 - p)"
 SUMS_SQL = (
-    "count(*), coalesce(sum(p), 0), coalesce(sum(w), 0), coalesce(sum(wl), 0), count(v), coalesce(sum(v), 0), "
+    f"count(*), coalesce(sum(p), 0), coalesce(sum({_W}), 0), coalesce(sum(wl), 0), count(v), coalesce(sum(v), 0), "
     "coalesce(sum(greatest(v, 0)), 0), coalesce(sum(least(v, 0)), 0), coalesce(sum(p * v), 0), "
-    "coalesce(sum(w * v), 0), coalesce(sum(wl * v), 0), coalesce(sum(w * v * v), 0)"
+    f"coalesce(sum({_W} * v), 0), coalesce(sum(wl * v), 0), coalesce(sum({_W} * v * v), 0)"
 )
-W_SQL = "p * (1 - p)"
 WL_SQL = "CASE WHEN p > 0 AND p < 1 THEN p * (1 - p) * ln(p / (1 - p)) ELSE 0 END"  # the limit at 0 and 1 is 0
 
 

@@ -238,7 +238,7 @@ def cohort_table(snapshot: Snapshot, filter: Filter, columns: Sequence[str]) -> 
     It is complete up to `churn.base.snapshot.MOST_ROWS` groups.
     """
     found = snapshot.segments(filter, columns)
-    leads = snapshot.leads(filter, columns)
+    leads = snapshot.leads(found, filter)
     customers, leavers = sum(one.customers for one in found), sum(one.expected_leavers for one in found)
     average = leavers / customers if customers else None
     return CohortTable(

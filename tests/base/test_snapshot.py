@@ -395,7 +395,8 @@ def test_leading_reason_passes_over_the_groups_own_column(make_schema: MakeSchem
             pl.Series(reason_column(rank), (index + rank) % 3).set(missing, None),
             pl.Series(points_column(rank), draw.normal(0, 0.1, table.height).astype(np.float32)),
         )
-    found = open_base(table, schema).leads(by=("contract",))
+    base = open_base(table, schema)
+    found = base.leads(base.segments(by=("contract",)))
     own = schema.names.index("contract")
     first, second = (pl.col(reason_column(rank)) for rank in (1, 2))
     kept = table.with_columns(
