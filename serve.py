@@ -143,6 +143,9 @@ def run(settings: Settings) -> NoReturn:
 
 def main() -> None:
     """Serve with the settings of the environment until interrupted. Raises SettingsError for an address it may not listen at."""
+    import socket
+    import sys
+
     import uvicorn
 
     app = build()
@@ -151,10 +154,13 @@ def main() -> None:
 
     settings = data.desk().settings
     visitor(settings)
-    uvicorn.run(
+    family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
+    try:
+        listening = socket.create_server((settings.address, settings.port), family=family, backlog=2048)
+    except OSError as error:  # somebody was faster since the command looked
+        sys.exit(f"port {settings.port} of {settings.address} cannot be used ({os.strerror(error.errno or 0)}); choose another with --port")
+    server = uvicorn.Config(
         app,
-        host=settings.address,
-        port=settings.port,
         log_level="warning",
         access_log=False,
         ws="websockets-sansio",
@@ -162,6 +168,7 @@ def main() -> None:
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=2,
     )
+    uvicorn.Server(server).run(sockets=[listening])
 
 
 if __name__ == "__main__":

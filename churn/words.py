@@ -281,6 +281,7 @@ TEMPLATES = {
     "stopped nobody": "Nobody may be called.",
     "next worth": "the next would be worth {worth}",
     "next loses": "the next would lose {worth}",
+    "next nothing": "the next would bring nothing",
     "next risk": "the next has a risk of {risk}",
     # charts, for those who do not see them
     "alt waterfall": "Waterfall: points of risk for {count} facts, from {typical} to {risk}; {most} {points}.",

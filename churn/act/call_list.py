@@ -148,7 +148,7 @@ class Cut:
     def in_words(self, schema: Schema) -> str:
         """`Stopped at capacity; the next would be worth $11.`"""
         if self.next_worth is not None:
-            template = "next worth" if self.next_worth > 0 else "next loses"
+            template = "next worth" if self.next_worth > 0 else "next loses" if self.next_worth <= -0.005 else "next nothing"
             following = words.say(template, worth=words.money(abs(self.next_worth), schema.currency))
         else:
             following = "" if self.next_risk is None else words.say("next risk", risk=words.percent(self.next_risk))

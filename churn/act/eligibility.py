@@ -333,10 +333,11 @@ def suppression(settings: Settings, schema: Schema, now: datetime | None = None)
         )
     now = now or datetime.now(UTC)
     if written is not None and now - written > timedelta(days=settings.suppression_days):
-        age = (now - written).days
+        age = now - written
+        told = words.counted(age.days, "day") if age.days else words.counted(age // timedelta(hours=1), "hour")
         raise SuppressionStops(
-            f"no list is made: {place}, the table of setting 'suppression', is {words.counted(age, 'day')} old; at most "
-            f"{settings.suppression_days:g} are allowed by setting 'suppression_days'"
+            f"no list is made: {place}, the table of setting 'suppression', is {told} old; setting "
+            f"'suppression_days' allows {settings.suppression_days:g} {words.plural('day', settings.suppression_days)}"
         )
     return values.keys(table[schema.key])
 
