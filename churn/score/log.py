@@ -49,18 +49,18 @@ _RELISTED = 20  # times that a reader looks again because what it was to read wa
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One run in the log. `date` is the day its predictions are about.
+    """One part of the log. `date` is the day its predictions are about.
 
-    `name`: the object in the store that its rows lie in, which after a compaction holds other runs too (`rows` reads one run
-    alone); `size`: its share of that object's bytes.
+    `runs`: those whose rows it holds, `run` alone unless they were compacted; then `run` is a name of the part's own. Its rows
+    are read by `rows`, which finds them wherever they lie by then.
     """
 
-    name: str
+    name: str  # in the store
     model: str
     date: date
     run: str
-    size: int
-    compacted: bool = False
+    size: int  # bytes
+    runs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,16 +149,15 @@ def _mended(store: Store, name: str, data: bytes) -> bool:
 
 
 def parts(store: Store, *, model: str | None = None, since: date | None = None, until: date | None = None) -> tuple[Part, ...]:
-    """The runs in the log by model and date, of one model or of days from `since` to `until`; foreign files are passed over."""
+    """The parts of the log by model and date, of one model or of days from `since` to `until`; foreign files are passed over."""
     found = [part for day in _parts.days(store, model=model, since=since, until=until) for part in _of(day)]
     return tuple(sorted(found, key=lambda part: (part.model, part.date, part.run)))
 
 
 def _of(day: _parts.Day) -> list[Part]:
     return [
-        Part(object.name, object.model, object.date, run, object.size // len(object.runs), object.many)
+        Part(object.name, object.model, object.date, object.name[len(day.place) : -len(".parquet")], object.size, object.runs)
         for object in day.objects
-        for run in object.runs
     ]
 
 
@@ -255,22 +254,27 @@ def batches(
 
 
 def rows(store: Store, part: Part, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """The rows of one run, wherever they lie by now: those of the columns that it has, all unless named.
+    """The rows of a part: those of the columns that it has, all unless named.
 
     Raises
     ------
-    NotInStore: the run is no longer in the log. StoreUnavailable: the store is away, or the part is damaged (it names it).
+    NotInStore: its runs are no longer in the log. StoreUnavailable: the store is away, or the part is damaged (it names it).
     """
+    wanted = frozenset(part.runs)
+    head = {name: kind for name, kind in _HEAD.items() if columns is None or name in columns}
     for _ in range(_RELISTED):
-        day = _parts.one_day(store, part.model, part.date)
-        now = next((object for object in day.objects if part.run in object.runs), None)
-        if now is None:
-            break
+        there = [object for object in _parts.one_day(store, part.model, part.date).objects if wanted.intersection(object.runs)]
         with suppress(NotInStore):  # compacted meanwhile
-            pieces = list(_parts.read(store, now, columns, but=frozenset(now.runs) - {part.run}, rows=BATCH))
-            head = {name: kind for name, kind in _HEAD.items() if columns is None or name in columns}
-            return pl.concat([pl.DataFrame(schema=head), *pieces], how="diagonal_relaxed")
-    raise NotInStore(f"run {part.run} of model {part.model} and {part.date.isoformat()} is no longer in the log")
+            pieces = [
+                piece
+                for object in there
+                for piece in _parts.read(store, object, columns, but=frozenset(object.runs) - wanted, rows=BATCH)
+            ]
+            if there:
+                return pl.concat([pl.DataFrame(schema=head), *pieces], how="diagonal_relaxed")
+        if not there:
+            break
+    raise NotInStore(f"{store.address}/{part.name} is no longer in the log, nor are its predictions")
 
 
 # -- looking after it ----------------------------------------------------------------------------------------------------
@@ -349,7 +353,7 @@ def _together(store: Store, day: _parts.Day, chosen: Sequence[Object]) -> tuple[
 
 
 def expire(store: Store, before: date) -> tuple[Part, ...]:
-    """Remove predictions about days before this one, and say which runs those were. Counts made of them (sketches) stay."""
+    """Remove predictions about days before this one, and say which parts those were. Counts made of them (sketches) stay."""
     gone = list[Part]()
     for day in _parts.days(store):
         if day.date < before:

@@ -10,7 +10,7 @@ import pytest
 
 from churn.base.snapshot import MARGIN, RISK
 from churn.data.schema import Schema
-from churn.errors import DataError, StoreUnavailable
+from churn.errors import DataError, NotInStore, StoreUnavailable
 from churn.model.scoring import ScoringModel
 from churn.model.store import Store
 from churn.score import log
@@ -145,24 +145,29 @@ def test_compaction_makes_one_object_of_a_day_and_changes_no_prediction(rows: pl
     logged(store, rows, schema, "c", "a", "b")
     logged(store, rows, schema, "a", day=date(2026, 11, 2))
     before = log.read(store).sort("__key__", "__as_of__")
-    runs = [(part.date, part.run) for part in log.parts(store)]
     done = log.compact(store)
     assert (done.days, done.runs, done.removed) == (1, 3, 3)
     assert log.read(store).sort("__key__", "__as_of__").equals(before)
     assert log.read(store).columns == before.columns
-    assert [(part.date, part.run) for part in log.parts(store)] == runs
-    assert len({part.name for part in log.parts(store)}) == 2
+    assert [(part.date.day, part.runs) for part in log.parts(store)] == [(1, ("a", "b", "c")), (2, ("a",))]
     assert log.compact(store) == log.Compacted(0, 0, 0)
 
 
-def test_a_run_is_read_alone_wherever_it_lies(rows: pl.DataFrame, schema: Schema, store: Store) -> None:
+def test_the_rows_of_a_part_are_found_wherever_they_lie(rows: pl.DataFrame, schema: Schema, store: Store) -> None:
     logged(store, rows, schema, "a", "b")
     before = log.parts(store)
     log.compact(store)
-    for part in (*before, *log.parts(store)):
-        start = 0 if part.run == "a" else 2
-        assert log.rows(store, part)["__key__"].to_list() == rows["customer"][start : start + 2].to_list()
+    for start, part in zip((0, 2), before, strict=True):
+        found = log.rows(store, part)
+        assert found["__key__"].to_list() == rows["customer"][start : start + 2].to_list()
+        assert "__run__" not in found.columns
+    (together,) = log.parts(store)
+    assert log.rows(store, together, ["tenure", "absent"]).columns == ["tenure"]
+    assert log.rows(store, together).height == 4
     assert log.read(store, columns=["__run__", "__key__"])["__run__"].to_list() == ["a", "a", "b", "b"]
+    log.expire(store, date(2027, 1, 1))
+    with pytest.raises(NotInStore, match="no longer in the log"):
+        log.rows(store, together)
 
 
 def test_a_run_that_was_compacted_is_still_logged(rows: pl.DataFrame, schema: Schema, store: Store) -> None:
@@ -193,7 +198,7 @@ def test_what_expires_is_gone_and_the_rest_is_not(rows: pl.DataFrame, schema: Sc
     logged(store, rows, schema, "a", "b", "c")  # c beside the compacted object
     logged(store, rows, schema, "d", day=date(2026, 11, 2))
     gone = log.expire(store, date(2026, 11, 2))
-    assert [part.run for part in gone] == ["a", "b", "c"]
+    assert sorted(run for part in gone for run in part.runs) == ["a", "b", "c"]
     assert [entry.key for entry in store.list("log/")] == ["log/model=v1/date=2026-11-02/d.parquet"]
 
 
