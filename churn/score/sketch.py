@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,7 @@ PREFIX = "sketches/"
 _FORMAT = 1
 _EDGES = 128  # of a number: a step is under one point of the reference
 _REGISTERS = 1024  # of the count of customers: off by 3.3 % (one standard error)
+_ALL = 0.9  # of the rows: as far off the count of as many customers as rows may be by chance (three standard errors)
 _NEW_LEVELS = 100  # texts kept of one column and part; the rest is counted together
 _LEVEL_LENGTH = 80  # letters kept of such a text
 _JUDGED = 500  # rows kept apart from training that are enough to take the risks' reference from
@@ -131,7 +132,7 @@ class Grid:
 class Sketch:
     """What some rows look like on a grid.
 
-    `counts`: int64 [cells of the grid]. `new`: by column, the levels that the reference does not have and how many rows have each.
+    `counts`: int64 [cells of the grid]. `new`: by column, the levels that the reference lacks and how many rows have each.
     `unreadable`: columns that were missing, or of a type that cannot be what the model wants, and what is wrong.
     `strange`: columns the rows had that the model does not know. `risk_total`: in billionths.
     `registers`: uint8 [1024], of the count of customers.
@@ -157,10 +158,11 @@ class Sketch:
 
     @cached_property
     def customers(self) -> int:
-        """About how many different customers the rows are of; no more than there are rows, and all of them where no key is known."""
+        """About how many different customers the rows are of; all of them where that may well be, or no key is known."""
         if not self.rows or not self.registers.any():
             return self.rows
-        return max(1, min(self.rows, round(_distinct(self.registers))))
+        found = _distinct(self.registers)
+        return self.rows if found > _ALL * self.rows else max(1, round(found))
 
     def __add__(self, other: Sketch) -> Sketch:
         """The rows of both. Raises DataError for sketches of two grids."""
@@ -195,9 +197,7 @@ class Sketch:
         }
         told = np.frombuffer(json.dumps(facts, ensure_ascii=False).encode(), dtype=np.uint8)
         buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer, allow_pickle=False, counts=self.counts.astype("<i8"), registers=self.registers, facts=told
-        )
+        np.savez_compressed(buffer, allow_pickle=False, counts=self.counts.astype("<i8"), registers=self.registers, facts=told)
         return buffer.getvalue()
 
     @classmethod
@@ -229,8 +229,8 @@ class Sketch:
 def sketch(rows: pl.DataFrame, grid: Grid) -> Sketch:
     """Count rows on a grid.
 
-    A column that the rows lack, or that has a type the model cannot mean, counts as unreadable in every row and is named; one that
-    the model does not know is named and ignored. NaN is missing; an infinite number lies outside.
+    A column that the rows lack, or that has a type the model cannot mean, counts as unreadable in every row and is named; one
+    that the model does not know is named and ignored. NaN is missing; an infinite number lies outside.
 
     Parameters
     ----------
@@ -383,7 +383,8 @@ def _hashes(keys: pl.Series) -> npt.NDArray[np.uint64]:
         mixed = np.add.reduceat((data + np.uint64(1)) * powers[place], starts)
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-        return mixed ^ (mixed >> np.uint64(31))
+        found: npt.NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
+        return found
 
 
 def _distinct(registers: npt.NDArray[np.uint8]) -> float:
@@ -405,9 +406,9 @@ class Daily:
     sketch: Sketch
 
 
-def name_of(part: log.Part) -> str:
-    """Where the sketch of a part of the log lies."""
-    return f"{PREFIX}{part.name.removeprefix(log.PREFIX).removesuffix('.parquet')}.npz"
+def of_part(name: str) -> str:
+    """Where the sketch of a part of the log lies, both by their names in the store."""
+    return f"{PREFIX}{name.removeprefix(log.PREFIX).removesuffix('.parquet')}.npz"
 
 
 def ensure(store: Store, registry: Registry) -> int:
@@ -423,7 +424,7 @@ def ensure(store: Store, registry: Registry) -> int:
     grids: dict[str, Grid | None] = {}
     built = 0
     for part in log.parts(store):
-        name = name_of(part)
+        name = of_part(part.name)
         if name in there:
             continue
         if part.model not in grids:
@@ -444,11 +445,6 @@ def ensure(store: Store, registry: Registry) -> int:
     return built
 
 
-def drop(store: Store, part: log.Part) -> None:
-    """Forget the sketch of a part that is about to be rewritten; `ensure` builds it anew."""
-    store.delete(name_of(part))
-
-
 def read(store: Store, *, model: str | None = None, since: date | None = None) -> tuple[Daily, ...]:
     """The sketches, one for each model and day, by model and day.
 
@@ -457,7 +453,7 @@ def read(store: Store, *, model: str | None = None, since: date | None = None) -
     delete it.
     """
     place = f"{PREFIX}model={model}/" if model else PREFIX
-    kept = {name_of(part): (part.model, part.date) for part in log.parts(store, model=model)}
+    kept = {of_part(part.name): (part.model, part.date) for part in log.parts(store, model=model)}
     alive = set(kept.values())
     wanted: list[tuple[str, date, str]] = []
     for entry in store.list(place):
