@@ -23,3 +23,6 @@ def real_table() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+os.environ.setdefault("CHURN_MLFLOW", "off")  # a second of processor time for each training; what is about it asks for it
