@@ -21,6 +21,7 @@ from churn.errors import SettingsError
 
 DEMO = "demo"
 _PLACES = ("store", "cache", "data")
+_OFF = ("", "off")
 _SWITCH = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -42,6 +43,14 @@ class Settings:
         "",
         "Where what people make is kept, such as campaigns: a database URL of SQLAlchemy's, SQLite or PostgreSQL; empty for the "
         "file `records.sqlite` in the folder of `data`. It is made on first use.",
+    )
+    mlflow: str = _setting(
+        "sqlite:///data/{workspace}/mlflow.sqlite",
+        "Where MLflow keeps the runs of trainings and the registry of versions: an SQLite file or the URL of a tracking server; "
+        "`off`, or empty in config.yaml, for nowhere.",
+    )
+    mlflow_wait_s: float = _setting(
+        10.0, "How long a command waits at its end for its runs to be kept; what takes longer goes on without it.", least=0
     )
     cache: str = _setting(".cache/{workspace}", "Folder for verified local copies of what the store holds.")
     s3_endpoint: str = _setting("", "Address of an S3-compatible server; empty for AWS itself.")
@@ -118,6 +127,11 @@ class Settings:
         """Whether everything in this workspace is made up and must say so."""
         return self.workspace == DEMO
 
+    @property
+    def keeps_runs(self) -> bool:
+        """Whether trainings are kept in MLflow."""
+        return self.mlflow not in _OFF
+
     @classmethod
     def load(
         cls,
@@ -175,10 +189,13 @@ class Settings:
         if name == DEMO:  # simulated and real data never share a place, whatever the settings say
             for key in (*_PLACES, "database", "suppression"):
                 values.pop(key, None)
+            if values.get("mlflow") not in _OFF:
+                values.pop("mlflow", None)
         defaults = {f.name: f.default for f in fields(cls)}
         for key in _PLACES:
             values[key] = str(values.get(key, defaults[key])).replace("{workspace}", str(name))
-        values["database"] = str(values.get("database", "")).replace("{workspace}", str(name))
+        for key in ("database", "mlflow"):
+            values[key] = str(values.get(key, defaults[key])).replace("{workspace}", str(name))
         if name != DEMO:
             _keep_out_of_demo(values, home)
         return cls(**values, home=home)
