@@ -31,7 +31,8 @@ def build(settings: Settings, report: Report) -> str:
     ------
     WorkspaceMixed: the settings are another workspace's.
     """
-    from churn.learn import promotion, training
+    from churn.learn import training
+    from churn.score import promotion
 
     if not settings.simulated:
         raise WorkspaceMixed(f"the demo belongs in the workspace '{DEMO}', not in '{settings.workspace}'")

@@ -94,7 +94,8 @@ def train(
     holdout that no training ever sees. With --promote it becomes the champion if its holdout AUC and calibration pass
     the gates in the settings and it is no worse than the champion on the same customers.
     """
-    from churn.learn import promotion, training
+    from churn.learn import training
+    from churn.score import promotion
 
     if trials is not None and minutes is not None:
         raise SettingsError("--trials and --minutes exclude each other; give one of them")
@@ -298,7 +299,7 @@ def promote(
 
     --table is for a version that needs columns the customers on the desk do not have.
     """
-    from churn.learn import promotion
+    from churn.score import promotion
 
     if despite and not reason:
         raise SettingsError("--despite-gates needs --reason: the history must say why")
