@@ -126,7 +126,9 @@ class Settings:
         "What raises an alert, separated by commas; leave out what should not.",
     )
     alert_windows: int = _setting(3, "How many of the latest windows are looked at for whether drift or loss lasts.", least=1)
-    alert_needed: int = _setting(2, "Drift and loss raise an alert if they are found in at least so many of those windows.", least=1)
+    alert_needed: int = _setting(
+        2, "Drift and loss raise an alert if they are found in at least so many of those windows.", least=1
+    )
     alert_weight: float = _setting(
         0.02,
         "A column that has moved raises an alert only if it carries at least this share of what sets risks apart.",
