@@ -160,6 +160,7 @@ class Settings:
         "were imported are joined to it.",
     )
     training_query: str = _setting("", "SQL to run for that table where it is in a database; sheet name, for XLSX.")
+    retrain_candidates: str = _setting("", "Kinds of model that `churn retrain` compares, separated by commas; empty for all.")
     retrain_least_labels: int = _setting(
         1000, "A new training waits until so many outcomes are known that the champion was not trained on.", least=1
     )

@@ -1,9 +1,9 @@
 """Tables that renewal is decided on: what was logged with what became of it, and what to train on.
 
-A row of a table with snapshots has the outcome that was imported for its key and date. Without snapshots a customer scored on one
-day left if they are known to have left within the schema's horizon after it, and stayed if they were still there when it was over.
-A cohort, all rows of one day, counts once nearly all of its outcomes are known: one that is half known may hold too many of those
-who left, for they may be booked first.
+A row of a table with snapshots has the outcome that was imported for its key and date. Without snapshots a customer scored on
+one day left if they are known to have left within the schema's horizon after it, and stayed if they were still there when it was
+over. A cohort, all rows of one day, counts once nearly all of its outcomes are known: one that is half known may hold too many of
+those who left, for they may be booked first.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def to_judge_on(table: pl.DataFrame, schema: Schema, bundles: Sequence[Bundle], 
     left = int(rows[LEFT].sum() or 0)
     if min(left, rows.height - left) < LEAST_OF_A_CLASS:
         raise TrainingError(
-            f"there are {rows.height:,} rows that neither model has seen, {left:,} of them of customers who left: too few to judge by"
+            f"neither model has seen {rows.height:,} rows, {left:,} of them of customers who left: too few to judge by"
         )
     return rows
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from churn.base.snapshot import CONTACTS, LEFT, ROWS, reason_column
 from churn.data.schema import Schema
-from churn.errors import BundleRejected, NotInStore, PromotionRefused
+from churn.errors import BundleRejected, NotInStore, PromotionRefused, StoreConflict
 from churn.model.bundle import Bundle
 from churn.model.gates import Check, judge
 from churn.model.registry import Pointer, Registry
@@ -100,6 +100,15 @@ def promote(
         progress=progress,
     )
     return Promotion(done.pointer, checks, scored.rows.height)
+
+
+def on_the_desk(registry: Registry, schema: Schema) -> Base | None:
+    """The customers that the desk shows, as a model with this schema takes them; None where it shows none.
+
+    Raises PromotionRefused where they lack a column it needs; else as the registry.
+    """
+    pointer = registry.pointer()
+    return None if pointer is None or pointer.scoring is None else _to_rescore(registry, pointer.scoring, schema)
 
 
 def _champion(registry: Registry, pointer: Pointer | None) -> tuple[Bundle | None, tuple[Check, ...]]:
