@@ -49,6 +49,7 @@ lock: $(VENV)/.uv  ## resolve anew and write the hash-pinned requirements
 	$(BIN)/uv export -q --no-header --no-annotate --no-emit-project --group test --group lint --extra smote -o requirements/test.txt
 	$(BIN)/uv export -q --no-header --no-annotate --no-emit-project --only-group peers -o requirements/peers.txt
 	$(BIN)/uv pip compile -q -U --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements/peers-explain.in -o requirements/peers-explain.txt
+	$(BIN)/uv pip compile -q -U --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements/peers-watch.in -o requirements/peers-watch.txt
 	$(BIN)/uv export -q --no-header --no-annotate --no-emit-project --only-group uv -o requirements/uv.txt
 
 clean:  ## remove the environment and caches

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from churn.base.snapshot import POINTS
-from churn.errors import BundleRejected, NoChampion, NotInStore, PromotionRefused, StoreConflict
+from churn.errors import BundleRejected, ChurnError, NoChampion, NotInStore, PromotionRefused, StoreConflict
 from churn.model.bundle import Bundle
 from churn.model.interactions import Interactions
 from churn.model.registry import Pointer, Registry
 from churn.model.scoring import ScoringModel
 from churn.model.store import Store
-from churn.score import log
+from churn.score import log, sketch
 from churn.score.batch import Progress, Scored, run_id, write_scoring
 
 _log = logging.getLogger("churn.score")
@@ -105,9 +105,19 @@ def publish(
                 return Published(won.scoring, run, won, new=False)
         if fresh and not _was_shown(registry, run):
             store.delete(part)
+            store.delete(sketch.of_part(part))
         raise
+    _count(store, registry)
     step("Publishing", 3, 3)
     return Published(scoring, run, pointer, new=True)
+
+
+def _count(store: Store, registry: Registry) -> None:
+    """Have what was logged counted for the pages that watch; what fails is done when one of them is opened."""
+    try:
+        sketch.ensure(store, registry)
+    except ChurnError as error:
+        _log.warning("what was logged is not counted yet: %s", error)
 
 
 def _there(registry: Registry, run: str, scored: Scored, now: Pointer | None) -> str | None:
