@@ -189,6 +189,7 @@ def train(
             "rows": kept.height,
             "positives": int(run.y.sum()),
             "trained_on": facts.trained_on.isoformat(),
+            "learnt_until": _last_day(kept, schema),
             "folds": folds.words,
             "calibration": calibration.words,
             "holdout_salt": settings.holdout_salt,
@@ -216,6 +217,12 @@ def write_bundle(result: TrainingResult, folder: Path, *, simulated: bool) -> di
         simulated=simulated,
         extra=extra,
     )
+
+
+def _last_day(table: pl.DataFrame, schema: Schema) -> str | None:
+    """The last snapshot a table has, as ISO text; None where it has no dates."""
+    last = table[schema.snapshot.column].max() if schema.snapshot else None
+    return last.isoformat() if isinstance(last, date) else None
 
 
 def _threads(rows: int) -> int:
