@@ -30,11 +30,12 @@ from churn.model.registry import Registry
 from churn.model.store import Store, ensure_room
 from churn.renew import decide, shadow
 from churn.renew.decide import ASKED, Calibration
-from churn.renew.rows import to_judge_on, to_train_on, with_outcomes
+from churn.renew.rows import to_judge_on, to_train_on, trained_until
 from churn.score import log, outcomes, promotion
 from churn.settings import Settings
 from churn.watch import decisions
 from churn.watch.decisions import FAILED, PROMOTED, RETURNED, SHADOW, STOPPED, Decision
+from churn.watch.matured import labelled
 
 _KEPT: dict[str, str] = {"promote": PROMOTED, "shadow": SHADOW, "stop": STOPPED}
 DRAWS = 1_000  # resampled holdouts that two models are compared on
@@ -237,9 +238,10 @@ def go_back(desk: Desk, *, today: date, progress: Progress | None = None) -> Dec
     if took_over is None or any(one.kind == RETURNED and one.model == pointer.model for one in past):
         return None
     champion, before = desk.registry.load_model(pointer.model), desk.registry.load_model(took_over.model)
-    rows = log.read(desk.store, champion.version).unique([log.KEY, log.AS_OF], keep="last", maintain_order=True)
-    known = with_outcomes(rows, outcomes.read(desk.store), champion.schema, today)
-    known = shadow.matured(known, champion.schema, today)
+    rows = log.read(desk.store, champion.version, until=today).unique([log.KEY, log.AS_OF], keep="last", maintain_order=True)
+    rows = rows.filter(pl.col(log.AS_OF) > trained_until(champion))  # later than either has learnt from
+    known = labelled(rows, outcomes.statements(desk.store), champion.schema, today=today)
+    known = known.filter(pl.col(outcomes.LEFT).is_not_null())
     if known.is_empty() or any(name not in known.columns for name in before.schema.names):
         return None
     left = known[outcomes.LEFT].to_numpy().astype(np.float64)

@@ -1,9 +1,7 @@
 """Tables that renewal is decided on: what was logged with what became of it, and what to train on.
 
-A row of a table with snapshots has the outcome that was imported for its key and date. Without snapshots a customer scored on
-one day left if they are known to have left within the schema's horizon after it, and stayed if they were still there when it was
-over. A cohort, all rows of one day, counts once nearly all of its outcomes are known: one that is half known may hold too many of
-those who left, for they may be booked first.
+What belongs together, and from when on it counts, is as `churn.watch.matured` says: a cohort, all rows of one day, counts once
+nearly all of its outcomes are known.
 """
 
 from __future__ import annotations
@@ -19,74 +17,53 @@ from churn.data.holdout import in_holdout
 from churn.data.quality import LEFT, conform
 from churn.data.schema import Schema
 from churn.errors import TrainingError
-from churn.learn.folds import LEAST_OF_A_CLASS, labelled
+from churn.learn import folds
+from churn.learn.folds import LEAST_OF_A_CLASS
 from churn.model.bundle import OUT_OF_FOLD, Bundle
 from churn.model.store import Store
 from churn.renew.decide import Cohort
 from churn.score import log, outcomes
+from churn.watch.matured import COMPLETE, MATURED, due, labelled
 
-MATURED = 0.9  # share of a cohort's outcomes that must be known before it counts
-_LATE = 0.95  # share of outcomes that are booked by the day a cohort is said to mature
+_TOLD = "__told__"
 _LEAST_JUDGED = (
     100  # leavers, and stayers, that a challenger and the champion are held against each other on, if there are so many
 )
 
 
-def with_outcomes(rows: pl.DataFrame, known: pl.DataFrame, schema: Schema, today: date) -> pl.DataFrame:
-    """Logged rows with `__left__` (1, 0, null where it is not known by that day) and `__known_at__`.
-
-    Parameters
-    ----------
-    rows: `__key__` and `__as_of__`, whatever else.
-    known: from `churn.score.outcomes.read`.
-    """
-    told = known.filter(pl.col(outcomes.KNOWN_AT) <= today)
-    if schema.snapshot is not None:
-        return rows.join(told, on=[log.KEY, log.AS_OF], how="left", maintain_order="left")
-    end = pl.col(log.AS_OF) + pl.duration(days=schema.horizon_days)
-    gone, at = pl.col(outcomes.LEFT) == 1, pl.col(outcomes.KNOWN_AT)
-    left = pl.when(gone & (at > pl.col(log.AS_OF)) & (at <= end)).then(1).when(at >= end).then(0).cast(pl.Int8)
-    found = rows.join(told.drop(log.AS_OF), on=log.KEY, how="left", maintain_order="left")
-    already = gone & (at <= pl.col(log.AS_OF))  # had left before: nothing to foretell
-    return found.filter(~already.fill_null(False)).with_columns(left.alias(outcomes.LEFT))
-
-
 def cohorts(store: Store, champion: Bundle, *, today: date) -> tuple[Cohort, ...]:
     """The days customers were scored for that the champion was not trained on, oldest first."""
     schema = champion.schema
-    rows = log.read(store, columns=[log.KEY, log.AS_OF]).select(log.KEY, log.AS_OF).unique()
-    found = with_outcomes(rows.filter(pl.col(log.AS_OF) <= today), outcomes.read(store), schema, today)
-    horizon = timedelta(days=schema.horizon_days)
-    trained = trained_until(champion)
-    lag = _lag(found, horizon)
-    by_day = found.group_by(log.AS_OF).agg(
-        pl.len(), pl.col(outcomes.LEFT).count().alias("known"), pl.col(outcomes.LEFT).sum().alias("left")
-    )
+    trained, told = trained_until(champion), outcomes.statements(store)
+    rows = log.read(store, since=trained + timedelta(days=1), until=today, columns=[log.KEY, log.AS_OF])
+    rows = rows.select(log.KEY, log.AS_OF).unique().filter(pl.col(log.AS_OF) > trained)
+    found = labelled(rows, told, schema, today=today)
+    late = timedelta(days=_lag(told, schema, today))
+    left = pl.col(outcomes.LEFT)
+    by_day = found.group_by(log.AS_OF).agg(pl.len(), left.count().alias("known"), left.sum().alias("left"), pl.col(MATURED).any())
     return tuple(
-        Cohort(
-            day=day,
-            rows=size,
-            known=known,
-            left=int(left or 0),
-            matures=day + horizon + lag,
-            matured=day + horizon <= today and known >= MATURED * size,
-        )
-        for day, size, known, left in by_day.sort(log.AS_OF).iter_rows()
-        if day > trained
+        Cohort(day, size, known, int(gone or 0), due(day, schema) + late, matured)
+        for day, size, known, gone, matured in by_day.sort(log.AS_OF).iter_rows()
     )
 
 
-def _lag(found: pl.DataFrame, horizon: timedelta) -> timedelta:
-    """How long after the horizon outcomes are booked, but for the last few."""
-    late = found.select((pl.col(outcomes.KNOWN_AT) - pl.col(log.AS_OF)).dt.total_days()).to_series().drop_nulls() - horizon.days
-    usual = late.filter(late >= 0).quantile(_LATE, interpolation="higher")
-    return timedelta(days=int(usual or 0))
+def _lag(told: pl.DataFrame, schema: Schema, today: date) -> int:
+    """How many days after the horizon outcomes are booked, but for the last few; 0 where the days do not say."""
+    if schema.snapshot is None:
+        return 0
+    known = told.filter(pl.col(outcomes.KNOWN_AT) <= today)
+    days = known.select(
+        (pl.col(outcomes.KNOWN_AT) - pl.col(log.AS_OF)).dt.total_days() - schema.snapshot.horizon_days
+    ).to_series()
+    return int(days.filter(days >= 0).quantile(COMPLETE, interpolation="higher") or 0)
 
 
 def trained_until(bundle: Bundle) -> date:
     """The last day whose customers a model was trained on: its last snapshot; without any, a horizon before it was trained."""
-    schema = bundle.schema
-    if schema.snapshot is not None and OUT_OF_FOLD in bundle.extra:
+    schema, until = bundle.schema, bundle.metrics.get("learnt_until")
+    if until:
+        return date.fromisoformat(until)
+    if schema.snapshot is not None and OUT_OF_FOLD in bundle.extra:  # a model trained before that was noted
         days = pl.read_parquet(io.BytesIO(bundle.extra[OUT_OF_FOLD]), columns=[schema.snapshot.column]).to_series()
         if isinstance(last := days.max(), date):
             return last
@@ -111,12 +88,14 @@ def to_train_on(raw: pl.DataFrame, schema: Schema, store: Store, *, today: date)
             )
         return table
     day = schema.snapshot.column
-    known = outcomes.read(store).filter(pl.col(outcomes.KNOWN_AT) <= today)
-    told = known.select(pl.col(log.KEY).alias(schema.key), pl.col(log.AS_OF).alias(day), told=pl.col(outcomes.LEFT))
+    which = {schema.key: log.KEY, day: log.AS_OF}
+    rows = table.select(pl.col(name).alias(which[name]) for name in which).unique()
+    told = labelled(rows, outcomes.statements(store), schema, today=today)
+    told = told.select(pl.col(log.KEY).alias(schema.key), pl.col(log.AS_OF).alias(day), pl.col(outcomes.LEFT).alias(_TOLD))
     table = table.join(told, on=[schema.key, day], how="left", maintain_order="left")
-    label = pl.coalesce("told", LEFT) if own else pl.col("told")
-    table = table.with_columns(label.cast(pl.Int8).alias(LEFT)).drop("told")
-    ripe = (pl.col(LEFT).is_not_null().mean() >= MATURED).over(day)
+    label = pl.coalesce(_TOLD, LEFT) if own else pl.col(_TOLD)
+    table = table.with_columns(label.cast(pl.Int8).alias(LEFT)).drop(_TOLD)
+    ripe = (pl.col(LEFT).is_not_null().mean() >= COMPLETE).over(day)
     over = pl.col(day) + pl.duration(days=schema.snapshot.horizon_days) <= today
     return table.with_columns(pl.when(ripe & over).then(LEFT).alias(LEFT))
 
@@ -127,7 +106,7 @@ def to_judge_on(table: pl.DataFrame, schema: Schema, bundles: Sequence[Bundle], 
     Days are taken back from the newest until there are 100 leavers and 100 stayers, so that what counts is how a model does now.
     Raises TrainingError where a model does not say which customers it was kept from, or there are too few such rows.
     """
-    rows, _ = labelled(table, schema, as_of=today)
+    rows, _ = folds.labelled(table, schema, as_of=today)
     for bundle in bundles:
         salt, share = bundle.metrics.get("holdout_salt"), bundle.metrics.get("holdout_share")
         if salt is None or share is None:

@@ -14,11 +14,12 @@ from churn.learn.folds import LEAST_OF_A_CLASS
 from churn.model.bundle import Bundle
 from churn.model.registry import Registry
 from churn.model.store import Store
-from churn.renew.rows import MATURED, with_outcomes
 from churn.score import batch, log, outcomes
 from churn.score.promotion import on_the_desk
+from churn.watch.matured import labelled
 
 SOURCE = "shadow"
+_THEIRS = "__theirs__"
 
 
 def score(registry: Registry, store: Store, challenger: Bundle) -> bool:
@@ -33,7 +34,8 @@ def score(registry: Registry, store: Store, challenger: Bundle) -> bool:
     risk = challenger.model.score(base.table)
     rows = base.table.with_columns(pl.Series(RISK, risk.risk), pl.Series(MARGIN, risk.margin))
     scored = batch.Scored(rows, None, challenger.model.typical_risk, {}, {}, 0, 0)
-    run = batch.run_id(scored, model_version=challenger.version, schema=schema, as_of=base.as_of)
+    # a run of its own: if the challenger takes over, what it then shows is logged as what it is
+    run = f"shadow-{batch.run_id(scored, model_version=challenger.version, schema=schema, as_of=base.as_of)}"
     _, new = log.append(store, rows, schema, model=challenger.version, as_of=base.as_of, run=run, source=SOURCE)
     return new
 
@@ -43,26 +45,14 @@ def compare(store: Store, champion: str, challenger: str, schema: Schema, *, tod
 
     None where that are fewer than 10 who left or 10 who stayed.
     """
-    columns = [log.KEY, log.AS_OF, RISK]
-    which = [log.KEY, log.AS_OF]
+    columns, which = [log.KEY, log.AS_OF, RISK], [log.KEY, log.AS_OF]
     ours, theirs = (
-        log.read(store, model, columns=columns).drop("__model__").unique(which, keep="last", maintain_order=True)
+        log.read(store, model, until=today, columns=columns).select(columns).unique(which, keep="last", maintain_order=True)
         for model in (champion, challenger)
     )
-    both = ours.join(theirs.rename({RISK: "theirs"}), on=which)
-    return _paired(with_outcomes(both, outcomes.read(store), schema, today), today, schema, seed)
-
-
-def _paired(rows: pl.DataFrame, today: date, schema: Schema, seed: int) -> Paired | None:
-    known = matured(rows, schema, today)
+    both = ours.join(theirs.rename({RISK: _THEIRS}), on=which)
+    known = labelled(both, outcomes.statements(store), schema, today=today).filter(pl.col(outcomes.LEFT).is_not_null())
     y = known[outcomes.LEFT].to_numpy().astype(np.float64)
     if min(y.sum(), len(y) - y.sum()) < LEAST_OF_A_CLASS:
         return None
-    return paired(y, known[RISK].to_numpy(), known["theirs"].to_numpy(), groups=known[log.KEY].to_numpy(), seed=seed)
-
-
-def matured(rows: pl.DataFrame, schema: Schema, today: date) -> pl.DataFrame:
-    """The rows with an outcome, of days whose horizon is over and of which nearly all outcomes are known."""
-    over = pl.col(log.AS_OF) + pl.duration(days=schema.horizon_days) <= today
-    ripe = (pl.col(outcomes.LEFT).is_not_null().mean() >= MATURED).over(log.AS_OF)
-    return rows.filter(over & ripe & pl.col(outcomes.LEFT).is_not_null())
+    return paired(y, known[RISK].to_numpy(), known[_THEIRS].to_numpy(), groups=known[log.KEY].to_numpy(), seed=seed)
