@@ -20,7 +20,11 @@ import numpy.typing as npt
 import polars as pl
 
 from churn.data.schema import Schema
-from churn.watch.joint import JointDrift
+from churn.model.bundle import Bundle
+from churn.model.store import Store
+from churn.score import log
+from churn.score.sketch import rows_of
+from churn.watch.joint import JointDrift, write
 
 Floats = npt.NDArray[np.float64]
 
@@ -101,6 +105,25 @@ def joint_drift(
         drivers=tuple((names[i], float(used[i]) / total) for i in order if used[i] > 0) if total else (),
         rows=size,
     )
+
+
+def joint_of_window(store: Store, bundle: Bundle, start: date, end: date) -> JointDrift | None:
+    """Test what a model of the store predicted about some days, from the log, and keep the result where the pages find it.
+
+    Raises
+    ------
+    StoreUnavailable: the log cannot be read.
+    """
+    schema = bundle.schema
+    parts = [part for part in log.parts(store, model=bundle.version, since=start) if part.date <= end]
+    pieces = [rows_of(store, part, list(schema.names)) for part in parts]
+    if not pieces:
+        return None
+    rows = pl.concat(pieces, how="diagonal_relaxed")
+    found = joint_drift(rows, bundle.reference, schema, model=bundle.version, start=start, end=end)
+    if found is not None:
+        write(store, found)
+    return found
 
 
 def _ranks(values: pl.Series, schema: Schema, random: np.random.Generator) -> Floats:

@@ -105,7 +105,7 @@ def publish(
                 return Published(won.scoring, run, won, new=False)
         if fresh and not _was_shown(registry, run):
             store.delete(part)
-            store.delete(sketch.of_part(part))
+            store.delete(sketch.of_run(version, as_of, run))
         raise
     _count(store, registry)
     step("Publishing", 3, 3)

@@ -406,9 +406,9 @@ class Daily:
     sketch: Sketch
 
 
-def of_part(name: str) -> str:
-    """Where the sketch of a part of the log lies, both by their names in the store."""
-    return f"{PREFIX}{name.removeprefix(log.PREFIX).removesuffix('.parquet')}.npz"
+def of_run(model: str, day: date, run: str) -> str:
+    """Where the sketch of a run lies in the store."""
+    return f"{PREFIX}model={model}/date={day.isoformat()}/{run}.npz"
 
 
 def ensure(store: Store, registry: Registry) -> int:
@@ -424,7 +424,7 @@ def ensure(store: Store, registry: Registry) -> int:
     grids: dict[str, Grid | None] = {}
     built = 0
     for part in log.parts(store):
-        name = of_part(part.name)
+        name = of_run(part.model, part.date, part.run)
         if name in there:
             continue
         if part.model not in grids:
@@ -433,7 +433,7 @@ def ensure(store: Store, registry: Registry) -> int:
         if grid is None:
             continue
         try:
-            made = sketch(_rows(store, part), grid)
+            made = sketch(rows_of(store, part), grid)
         except StoreDamaged as error:
             _log.warning("a part of the log has no sketch: %s", error)
             continue
@@ -448,12 +448,11 @@ def ensure(store: Store, registry: Registry) -> int:
 def read(store: Store, *, model: str | None = None, since: date | None = None) -> tuple[Daily, ...]:
     """The sketches, one for each model and day, by model and day.
 
-    Where parts were put together into one, only the sketches of parts that are there count; where a day's parts are no longer
-    kept, the day's sketches stand for them. One that is damaged is passed over with a word in the log: `ensure` cannot know, so
-    delete it.
+    Where a day has runs in the log, the sketches of those count; where none is kept any longer, the day's sketches stand for
+    them. One that is damaged is passed over with a word in the log: `ensure` cannot know, so delete it.
     """
     place = f"{PREFIX}model={model}/" if model else PREFIX
-    kept = {of_part(part.name): (part.model, part.date) for part in log.parts(store, model=model)}
+    kept = {of_run(part.model, part.date, part.run): (part.model, part.date) for part in log.parts(store, model=model)}
     alive = set(kept.values())
     wanted: list[tuple[str, date, str]] = []
     for entry in store.list(place):
@@ -503,9 +502,11 @@ def _grid(registry: Registry, model: str) -> Grid | None:
         return None
 
 
-def _rows(store: Store, part: log.Part) -> pl.DataFrame:
+def rows_of(store: Store, part: log.Part, columns: list[str] | None = None) -> pl.DataFrame:
+    """The rows of a part; those of the columns that it has. Raises StoreDamaged, naming it."""
     data = store.read(part.name).data
     try:
-        return pl.read_parquet(io.BytesIO(data))
+        there = pl.read_parquet_schema(io.BytesIO(data))
+        return pl.read_parquet(io.BytesIO(data), columns=None if columns is None else [name for name in columns if name in there])
     except pl.exceptions.PolarsError as error:
         raise StoreDamaged(f"{store.address}/{part.name} is damaged ({error}); restore it from a backup") from error
