@@ -3,7 +3,7 @@
 It is made on first use and carries a format, so that a later version of the desk knows what it finds. A file of an earlier format
 is brought up to this one when it is opened, after a copy of it was put aside; a server, which other desks may be using, only when
 somebody asks for it (`churn db upgrade`). Customers, scores and models are never in it: they lie in the store, read-only. Only
-this module opens it; only this module and the `_rows` of `churn.act` speak SQLAlchemy.
+this module opens it; only this module and the `_rows` of `churn.act` and `churn.watch` speak SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ from sqlalchemy import exc
 
 from churn.base._tables import (
     ABOUT,
+    ALERT_EVENTS,
+    ALERT_SENDINGS,
+    ALERTS,
     CAMPAIGNS,
+    DECISIONS,
     EVENTS,
     EXPORTS,
     FORMAT,
@@ -39,7 +43,11 @@ from churn.errors import RecordsUnavailable, SettingsError, WorkspaceMixed
 from churn.settings import Settings
 
 __all__ = [
+    "ALERTS",
+    "ALERT_EVENTS",
+    "ALERT_SENDINGS",
     "CAMPAIGNS",
+    "DECISIONS",
     "EVENTS",
     "EXPORTS",
     "FILE",

@@ -181,6 +181,65 @@ def _above_zero(value: float, error: float) -> Estimate:
     return Estimate(value, error, max(0.0, value - reach), value + reach)
 
 
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Two models on the same rows, the first and the second: each measure for both, and in what share of bootstrap samples
+    the second has the lower log-loss, the higher ROC-AUC (ties count half). `difference`: of log-loss, second minus first."""
+
+    rows: int
+    left: int
+    log_loss: tuple[float, float]
+    roc_auc: tuple[float, float]
+    difference: Estimate
+    loss_lower: float
+    auc_higher: float
+
+
+def paired(
+    y: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    seed: int = 0,
+    draws: int = BOOTSTRAP_DRAWS,
+) -> Paired:
+    """Hold two models' predictions (float [n], 0–1) against each other by a paired bootstrap (Efron & Tibshirani 1993, ch. 16):
+    both are measured on each resampled table, so that what is easy or hard about its rows cancels.
+
+    Parameters
+    ----------
+    y: 0/1 [n], both present.
+    groups: the customer of each row [n], where they repeat: whole customers are drawn.
+
+    Raises ValueError where only one class is present.
+    """
+    both = [_Grouped(y, first), _Grouped(y, second)]
+    plain = [one.measure(np.ones(len(one.y))) for one in both]
+    loss, auc = [], []
+    for weights in _resampled(groups, len(both[0].y), draws, seed):
+        if 0 < (weights * both[0].y).sum() < weights.sum():
+            one, other = (grouped.measure(weights) for grouped in both)
+            loss.append(other["log_loss"] - one["log_loss"])
+            auc.append(other["roc_auc"] - one["roc_auc"])
+    low, high = np.percentile(loss, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
+    gap = plain[1]["log_loss"] - plain[0]["log_loss"]
+    return Paired(
+        rows=len(both[0].y),
+        left=int(both[0].y.sum()),
+        log_loss=(plain[0]["log_loss"], plain[1]["log_loss"]),
+        roc_auc=(plain[0]["roc_auc"], plain[1]["roc_auc"]),
+        difference=Estimate(gap, float(np.std(loss, ddof=1)), float(low), float(high)),
+        loss_lower=_share_below(np.asarray(loss)),
+        auc_higher=_share_below(-np.asarray(auc)),
+    )
+
+
+def _share_below(values: np.ndarray) -> float:
+    """Share of values below zero, zeros counting half."""
+    return float((values < 0).mean() + (values == 0).mean() / 2)
+
+
 def recalibration(
     y: np.ndarray, p: np.ndarray, *, groups: np.ndarray | None = None, seed: int = 0, draws: int = 200
 ) -> Recalibration:

@@ -4,6 +4,7 @@ Under the root of the store:
 
 - `workspace.json`: whether all in here is simulated; written once, first.
 - `pointer.json`: the current pair and every one before it, so that both change in a single conditional write.
+- `challenger.json`: the version that runs in shadow beside the champion, if any.
 - `models/v12/…`, `scorings/2026-11-19-0612-ab12/…`: never changed once their manifest, written last, is there.
 - `claims/…`: who took which name; a name is never given out twice.
 """
@@ -31,10 +32,11 @@ from churn.errors import (
     StoreUnavailable,
     WorkspaceMixed,
 )
-from churn.model import bundle, manifest
+from churn.model import bundle, challenger, manifest
 from churn.model import pointer as pointers
 from churn.model.bundle import Bundle
 from churn.model.cache import Cache
+from churn.model.challenger import Challenger
 from churn.model.pointer import HistoryEntry, Pointer
 from churn.model.store import Entry, Store, etag_of
 from churn.settings import Settings
@@ -209,6 +211,43 @@ class Registry:
             customers = " that showed customers" if len(now.history) > 1 else ""
             raise NotInStore(f"there is no pair before {shown}{customers}; nothing was changed")
         return self.swap(model=before[0], scoring=before[1], action=pointers.ROLLBACK, who=who, reason=reason, expected=now)
+
+    def challenger(self) -> Challenger | None:
+        """The version that runs in shadow, or that none does any more; None where none ever did. Raises as `pointer`."""
+        self._enter()
+        try:
+            blob = self._store.read(challenger.NAME)
+        except NotInStore:
+            return None
+        return challenger.read(blob.data, blob.etag, f"{self._store.address}/{challenger.NAME}")
+
+    def set_challenger(self, model: str | None, *, who: str, reason: str, expected: Challenger | None) -> Challenger:
+        """Let a version run in shadow beside the champion; None ends that. One conditional write.
+
+        Parameters
+        ----------
+        expected: the challenger the decision was made on, as `challenger` gave it.
+
+        Raises
+        ------
+        StoreConflict: it is another one by now; nothing was written. NotInStore, BundleRejected: the version is missing or
+            damaged. PromotionRefused: it is the champion.
+        """
+        self._enter(claim=True)
+        now = self.pointer()
+        if model is not None:
+            if now is not None and now.model == model:
+                raise PromotionRefused(f"model {model} is the champion, so it cannot run in shadow beside it")
+            self._check_whole("model", model, self.load_model(model).manifest)
+        data = challenger.write(model, now.model if now else None, datetime.now(UTC), who, reason)
+        etag = expected.etag if expected else None
+        try:
+            etag = self._store.write(challenger.NAME, data, if_match=etag, if_absent=expected is None)
+        except StoreConflict as error:
+            other = self.challenger()
+            what = f"{other.by} was faster: {other.model or 'no model'} runs in shadow now" if other else "it was removed"
+            raise StoreConflict(f"{what}; nothing was changed. Look again and repeat") from error
+        return challenger.read(data, etag, challenger.NAME)
 
     def _check_pair(self, model: str, scoring: str | None) -> None:
         of_model = self.load_model(model).manifest

@@ -9,7 +9,7 @@ import polars as pl
 
 from churn.base.snapshot import CONTACTS, LEFT, ROWS, reason_column
 from churn.data.schema import Schema
-from churn.errors import BundleRejected, NotInStore, PromotionRefused
+from churn.errors import BundleRejected, NotInStore, PromotionRefused, StoreConflict
 from churn.model.bundle import Bundle
 from churn.model.gates import Check, judge
 from churn.model.registry import Pointer, Registry
@@ -49,6 +49,7 @@ def promote(
     reason: str = "",
     despite_gates: bool = False,
     base: Base | None = None,
+    champion: str | None = None,
     progress: batch.Progress | None = None,
 ) -> Promotion:
     """Make a version the champion; where customers are on the desk, they are scored with it and both change in one write.
@@ -57,21 +58,25 @@ def promote(
     ----------
     despite_gates: promote although a gate does not hold; the history says so, so `reason` must not be empty.
     base: the customers to show with it; those on the desk, if any, unless given.
+    champion: the version it was decided to replace, some time ago; any unless given.
 
     Raises
     ------
     PromotionRefused: a gate does not hold, the champion or the base on the desk is damaged (these count as gates), the
         version is the champion already, or the base lacks a column it needs.
-    StoreConflict: somebody else changed the champion meanwhile; nothing was changed.
+    StoreConflict: somebody else changed the champion meanwhile, or it is not the one that is to be replaced; nothing was changed.
     Else as the registry.
     """
     pointer = registry.pointer()
     if pointer is not None and pointer.model == version:
         raise PromotionRefused(f"model {version} is the champion already")
+    if champion is not None and (pointer is None or pointer.model != champion):
+        shown = f"{pointer.by} was faster: the champion is model {pointer.model} by now" if pointer else "there is no champion"
+        raise StoreConflict(f"{shown}, not {champion}, which {version} was to replace; nothing was changed")
     challenger = registry.load_model(version)
-    champion, lost = _champion(registry, pointer)
+    replaced, lost = _champion(registry, pointer)
     base, lost_base = (base, ()) if base is not None else _base(registry, pointer, challenger.schema)
-    checks = (*judge(challenger, champion, settings), *lost, *lost_base)
+    checks = (*judge(challenger, replaced, settings), *lost, *lost_base)
     failed = [check.words for check in checks if not check.passed]
     if failed and not despite_gates:
         raise PromotionRefused(f"model {version} was not promoted. {' '.join(failed)}", checks)
@@ -95,6 +100,15 @@ def promote(
         progress=progress,
     )
     return Promotion(done.pointer, checks, scored.rows.height)
+
+
+def on_the_desk(registry: Registry, schema: Schema) -> Base | None:
+    """The customers that the desk shows, as a model with this schema takes them; None where it shows none.
+
+    Raises PromotionRefused where they lack a column it needs; else as the registry.
+    """
+    pointer = registry.pointer()
+    return None if pointer is None or pointer.scoring is None else _to_rescore(registry, pointer.scoring, schema)
 
 
 def _champion(registry: Registry, pointer: Pointer | None) -> tuple[Bundle | None, tuple[Check, ...]]:

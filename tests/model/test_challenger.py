@@ -1,0 +1,3 @@
+"""The version that runs in shadow: one conditional write, as the champion is."""
+
+from __future__ import annotations
