@@ -48,6 +48,7 @@ _NEW_LEVELS = 100  # texts kept of one column and part; the rest is counted toge
 _LEVEL_LENGTH = 80  # letters kept of such a text
 _JUDGED = 500  # rows kept apart from training that are enough to take the risks' reference from
 _ENOUGH = 10_000  # of them, evenly spaced, where there are many more
+_GUESSED = 4096  # steps that a value's place is guessed by; fewer values are not worth it
 _RISK_UNIT = 1e-9  # risks are added up in whole billionths, so that sums do not depend on their order
 _NAME = re.compile(r"sketches/model=(?P<model>[\w.-]+)/date=(?P<date>\d{4}-\d\d-\d\d)/[0-9A-Za-z-]+\.npz")
 _log = logging.getLogger("churn.score")
@@ -296,12 +297,24 @@ def _count_numbers(values: pl.Series, edges: Floats, cells: Counts) -> None:
     if values.dtype == pl.Null:
         cells[-2] = len(values)
         return
-    # sorting first is five times as fast as looking each value up; what is missing is NaN and comes last
-    ordered = np.sort(values.cast(pl.Float64).to_numpy())
-    known = int(np.searchsorted(ordered, np.inf, side="right"))
-    upto = np.searchsorted(ordered[:known], edges, side="right")
-    cells[:-2] = np.diff(upto, prepend=0, append=known)
-    cells[-2] = len(values) - known
+    numbers = values.cast(pl.Float64).to_numpy()
+    missing = np.isnan(numbers)
+    known = numbers[~missing] if missing.any() else numbers
+    cells[-2] = len(numbers) - len(known)
+    cells[:-2] = np.bincount(_places(known, edges), minlength=len(edges) + 1)
+
+
+def _places(values: Floats, edges: Floats) -> npt.NDArray[np.intp]:
+    """`np.searchsorted(edges, values)` in a third of the time: guessed by equal steps, and looked up where the guess is wrong."""
+    if len(values) < _GUESSED or len(edges) < 4 or not edges[-2] > edges[1]:
+        return np.searchsorted(edges, values)
+    low, high = edges[1], edges[-2]  # not the ends, which an outlier of the reference may be
+    steps = np.searchsorted(edges, low + (high - low) / _GUESSED * np.arange(_GUESSED))
+    steps[0] = 0
+    found: npt.NDArray[np.intp] = steps[np.clip((values - low) * (_GUESSED / (high - low)), 0, _GUESSED - 1).astype(np.int32)]
+    wrong = (np.append(edges, np.inf)[found] < values) | (np.append(-np.inf, edges)[found] >= values)
+    found[wrong] = np.searchsorted(edges, values[wrong])
+    return found
 
 
 def _count_levels(values: pl.Series, column: Column, cells: Counts) -> dict[str, int]:
