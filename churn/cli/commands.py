@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from churn.cli import campaigns, db, desk, explaining, imports, lists, models, schema, scoring
+from churn.cli import campaigns, db, desk, explaining, imports, lists, models, performance, schema, scoring
 from churn.cli.common import CONFLICT, REFUSED, STOPPED, Interrupted, err, print_json, stopped
 from churn.errors import ChurnError, PromotionRefused, StoreConflict
 
@@ -58,6 +58,7 @@ models.register(app)
 imports.register(app)
 scoring.register(app)
 explaining.register(app)
+performance.register(app)
 desk.register(app)
 
 
