@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from churn.cli import campaigns, db, desk, explaining, imports, lists, mlflow, models, schema, scoring
+from churn.cli import campaigns, db, desk, explaining, imports, lists, models, performance, schema, scoring
 from churn.cli.common import CONFLICT, REFUSED, STOPPED, Interrupted, err, print_json, stopped
 from churn.errors import ChurnError, PromotionRefused, StoreConflict
 
@@ -59,6 +60,7 @@ models.register(app)
 imports.register(app)
 scoring.register(app)
 explaining.register(app)
+performance.register(app)
 desk.register(app)
 
 
