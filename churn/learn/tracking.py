@@ -171,11 +171,10 @@ def post(record: RunRecord, folder: Path) -> Path:
 def mirrored(registry: Registry) -> dict[str, Any]:
     """What the store says: which version is the champion, which the challenger, and their records."""
     try:
-        pointer = registry.pointer()
+        pointer, challenger = registry.pointer(), registry.challenger()
     except StoreUnavailable:
         return {}
-    challenger = getattr(registry, "challenger", lambda: None)()
-    named = {"champion": pointer.model if pointer else None, "challenger": getattr(challenger, "model", None)}
+    named = {"champion": pointer.model if pointer else None, "challenger": challenger.model if challenger else None}
     records = {version: _of_version(version, registry) for version in named.values() if version}
     found = {alias: record.makes if (record := records.get(version or "")) else None for alias, version in named.items()}
     return {"aliases": found, "versions": [asdict(record) for record in records.values() if record]}
