@@ -80,7 +80,7 @@ def due(evidence: Evidence, settings: Settings) -> Due:
     cause, windows = _cause(evidence.signals, rules)
     if not cause:
         return Due("", "", "Nothing calls for a new training: the champion errs no more than it promised.")
-    why = f"{_WHY[cause]} in {words.counted(len(windows), 'window')}, first from {words.day(windows[0].start)}."
+    why = f"{_WHY[cause]} in {words.counted(len(windows), rules.window)}, first from {words.day(windows[0].start)}."
     since = windows[0].start
     if evidence.bad_data:
         return Due(BLOCKED, cause, f"{why} No training while a table that came in is bad: the change may lie in the data.", since)
