@@ -53,6 +53,7 @@ class Evidence:
     signals: tuple[Signal, ...]
     cohorts: tuple[Cohort, ...]
     bad_data: bool
+    shadow: str | None = None  # the version in shadow, if any
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the record."""
@@ -79,10 +80,12 @@ def due(evidence: Evidence, settings: Settings) -> Due:
     cause, windows = _cause(evidence.signals, rules)
     if not cause:
         return Due("", "", "Nothing calls for a new training: the champion errs no more than it promised.")
-    why = f"{_WHY[cause]} in {words.counted(len(windows), 'window')}, first from {words.day(windows[0].start)}."
+    why = f"{_WHY[cause]} in {words.counted(len(windows), rules.window)}, first from {words.day(windows[0].start)}."
     since = windows[0].start
     if evidence.bad_data:
         return Due(BLOCKED, cause, f"{why} No training while a table that came in is bad: the change may lie in the data.", since)
+    if evidence.shadow is not None:
+        return Due(WAITING, cause, f"{why} Waiting for model {evidence.shadow}, which runs in shadow.", since)
     rests = evidence.champion_since + timedelta(days=settings.retrain_cooldown_days)
     if evidence.today < rests:
         young = f"model {evidence.champion} is in use since {words.day(evidence.champion_since)} only"

@@ -22,7 +22,7 @@ from churn.learn.folds import LEAST_OF_A_CLASS
 from churn.model.bundle import OUT_OF_FOLD, Bundle
 from churn.model.store import Store
 from churn.renew.decide import Cohort
-from churn.score import log, outcomes
+from churn.score import forgotten, log, outcomes
 from churn.watch.matured import COMPLETE, MATURED, due, labelled
 
 _TOLD = "__told__"
@@ -80,6 +80,7 @@ def to_train_on(raw: pl.DataFrame, schema: Schema, store: Store, *, today: date)
     """
     own = schema.target.column in raw.columns
     table = conform(raw, schema, target=own, unique=schema.snapshot is not None)
+    table, _ = forgotten.of(store).without(table, schema.key)
     if schema.snapshot is None:
         if not own:
             raise TrainingError(

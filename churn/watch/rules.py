@@ -23,7 +23,7 @@ CAUSES = {
     SCORE_DRIFT: "The scores have moved",
     COLUMN_MOVED: "A column has moved",
     JOINT_DRIFT: "Columns have moved together",
-    REALISED_LOSS: "The model errs more than it did",
+    REALISED_LOSS: "The model errs more than it promised",
     ESTIMATED_LOSS: "The model is expected to err more",
     BAD_DATA: "A table that came in is bad",
     STALE: "The scoring is out of date",
@@ -95,6 +95,7 @@ class Rules:
 
     causes: frozenset[str]
     persistence: Persistence
+    window: str = "window"  # what a window is called: day, week, month
 
     @classmethod
     def of(cls, settings: Settings) -> Rules:
@@ -107,7 +108,7 @@ class Rules:
                 f"setting 'alert_needed' must be at most 'alert_windows', which is {settings.alert_windows}, "
                 f"not {settings.alert_needed}"
             )
-        return cls(frozenset(named), Persistence(settings.alert_needed, settings.alert_windows))
+        return cls(frozenset(named), Persistence(settings.alert_needed, settings.alert_windows), settings.watch_every)
 
     def lasts(self, signal: Signal) -> State:
         """Whether a signal lasts."""
@@ -125,14 +126,13 @@ class Rules:
         found = [window for window in latest if window.fired]
         if state != "raised":
             return Condition(signal.cause, signal.subject, signal.model, state, "", None, None)
-        said = _said(signal, found, len(latest))
+        said = self._said(signal, found, len(latest))
         return Condition(signal.cause, signal.subject, signal.model, state, said, found[0].start, found[-1].end)
 
-
-def _said(signal: Signal, found: Sequence[Window], looked_at: int) -> str:
-    size = found[-1].size
-    if signal.cause in _AT_ONCE:
-        return f"{CAUSES[signal.cause]}{f': {size}' if size else ''}."
-    what = f"{signal.label or signal.subject} has moved" if signal.cause == COLUMN_MOVED else CAUSES[signal.cause]
-    often = f"in {len(found)} of the last {words.counted(looked_at, 'window')}"
-    return f"{what}{f' {size}' if size else ''}, {often}, first from {words.day(found[0].start)}."
+    def _said(self, signal: Signal, found: Sequence[Window], looked_at: int) -> str:
+        size = found[-1].size
+        if signal.cause in _AT_ONCE:
+            return f"{CAUSES[signal.cause]}{f': {size}' if size else ''}."
+        what = f"{signal.label or signal.subject} has moved" if signal.cause == COLUMN_MOVED else CAUSES[signal.cause]
+        often = f"in {len(found)} of the last {words.counted(looked_at, self.window)}"
+        return f"{what}{f' {size}' if size else ''}, {often}, first from {words.day(found[0].start)}."

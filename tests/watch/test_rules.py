@@ -52,7 +52,7 @@ def test_what_lasts_is_said_with_its_first_day_and_its_size() -> None:
         [Signal(rules.COLUMN_MOVED, _months(False, True, False, True), "monthly_fee", "Monthly fee", "v3")]
     )
     assert (found.state, found.since, found.last) == ("raised", date(2026, 2, 1), date(2026, 4, 28))
-    assert found.words == "Monthly fee has moved by 12 points, in 2 of the last 3 windows, first from 1 Feb 2026."
+    assert found.words == "Monthly fee has moved by 12 points, in 2 of the last 3 months, first from 1 Feb 2026."
 
 
 def test_bad_data_counts_at_once_and_drift_does_not() -> None:
