@@ -30,7 +30,7 @@ def test_what_is_logged_is_listed_and_taken_out(scored: Desk) -> None:
         ("2026-11-08", 700, ("publish",)),
     }
     shown = scored.done("log", "list", "--since", "2026-11-08", "--until", "2026-11-08").out
-    assert "8 Nov 2026  v1            700" in shown
+    assert "8 Nov 2026  v1             700     1      1" in shown
     assert scored.done("log", "list", "--model", "v9").out == "Nothing is logged of these.\n"
     told = scored.done("log", "read", "--out", "log.csv", "--since", "2026-11-08", "--until", "2026-11-08").out
     assert told == "700 predictions written to log.csv.\n"
