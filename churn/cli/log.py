@@ -20,6 +20,7 @@ from churn.errors import NoChampion, NotInStore, SettingsError
 from churn.model.registry import Registry, check_workspace
 from churn.model.store import Store, open_store
 from churn.score import log as logged
+from churn.score import upkeep
 from churn.score.importing import RISK_COLUMN, import_predictions
 from churn.settings import Settings
 
@@ -163,7 +164,8 @@ def import_(
 @app.command()
 def compact(context: typer.Context, store: StoreOption = None, as_json: Json = False) -> None:
     """Make one part of the many of a day, while the desk runs. Exit code 1 if parts are damaged: they stay as they are."""
-    done = logged.compact(_store(settings_of(context, store=store)))
+    settings = settings_of(context, store=store)
+    done = upkeep.compact(_store(settings), registry_of(settings))
     if as_json:
         print_json(asdict(done))
     else:
@@ -194,7 +196,7 @@ def expire(
     if not kept:
         raise SettingsError("the setting 'log_days' is 0, so predictions are kept for good; set it, or give --days")
     before = datetime.now(UTC).date() - timedelta(days=kept)
-    gone = logged.expire(_store(settings), before)
+    gone = upkeep.expire(_store(settings), registry_of(settings), before)
     if as_json:
         print_json({"before": before, "parts": len(gone), "runs": sum(len(part.runs) for part in gone)})
     elif gone:
