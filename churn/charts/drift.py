@@ -167,14 +167,14 @@ def _date(known: _Known, place: int, years: bool) -> str:
 # -- now and before --------------------------------------------------------------
 
 
-def now_and_before(found: Shape, name: str) -> Chart:
-    """Draw how a column is spread now (grey bars), how it was (ink line), and what is more than before (orange)."""
+def now_and_before(found: Shape, name: str, *, then: str = "at training") -> Chart:
+    """Draw how a column is spread now (grey bars), how it was then (ink line), and what is more than then (orange)."""
     if not found.bars or not any(bar.now or bar.before for bar in found.bars):
         return Chart(theme.frame([], height=80, margin=_SHAPE_MARGIN), words.say("alt shape none", name=name), 80)
-    return _columns(found, name) if found.ticks or len(found.bars) > _NAMED else _rows(found, name)
+    return _columns(found, name, then) if found.ticks else _rows(found, name, then)
 
 
-def _columns(found: Shape, name: str) -> Chart:
+def _columns(found: Shape, name: str, then: str) -> Chart:
     """A number: columns side by side, the line before as steps."""
     bars = found.bars
     count = len(bars)
@@ -200,24 +200,20 @@ def _columns(found: Shape, name: str) -> Chart:
         },
     ]
     every = max(1, -(-count // _NAMED))
-    if found.ticks:
-        places = [i for i in range(0, len(found.ticks), every)]
-        ticks = {"tickvals": places, "ticktext": [theme.text(found.ticks[i]) for i in places]}
-    else:
-        places = [i for i in range(0, count, every)]
-        ticks = {"tickvals": [i + 0.5 for i in places], "ticktext": [theme.text(bars[i].label) for i in places]}
+    places = list(range(0, len(found.ticks), every))
+    ticks = {"tickvals": places, "ticktext": [theme.text(found.ticks[i]) for i in places]}
     figure = theme.frame(
         data,
         height=_SHAPE_HEIGHT,
         margin={**_SHAPE_MARGIN, "l": 14, "r": 18},
         xaxis=theme.axis(0, count, **ticks),
         yaxis=theme.axis(0, top, visible=False),
-        annotations=_legend(),
+        annotations=_legend(then),
     )
     return Chart(figure, _alt(found, name), _SHAPE_HEIGHT)
 
 
-def _rows(found: Shape, name: str) -> Chart:
+def _rows(found: Shape, name: str, then: str) -> Chart:
     """Levels: a bar each, its name and shares above, a tick where it was before."""
     bars = found.bars
     count = len(bars)
@@ -239,7 +235,7 @@ def _rows(found: Shape, name: str) -> Chart:
         {"type": "line", "x0": bar.before, "x1": bar.before, "y0": y - reach, "y1": y + reach, "line": line}
         for bar, y in zip(bars, at, strict=True)
     ]
-    notes = _legend()
+    notes = _legend(then)
     for bar, y in zip(bars, at, strict=True):
         shares = f"{theme.text(words.percent(bar.now), bold=True)} (was {words.percent(bar.before)})"
         label = theme.wrap(bar.label, 170)[0]
@@ -257,12 +253,12 @@ def _rows(found: Shape, name: str) -> Chart:
     return Chart(figure, _alt(found, name), height)
 
 
-def _legend() -> list[dict[str, Any]]:
+def _legend(then: str) -> list[dict[str, Any]]:
     """Above the chart: what the line and the colour are."""
-    place = {"xref": "paper", "yref": "paper", "yanchor": "bottom", "yshift": 14}
+    place: dict[str, Any] = {"xref": "paper", "yref": "paper", "yanchor": "bottom", "yshift": 14}
     orange = {"size": theme.TEXT, "color": theme.RAISES}
     return [
-        theme.note("line: at training", 0, 1, **place),
+        theme.note(f"line: {then}", 0, 1, **place),
         theme.note("<b>orange: more than then</b>", 1, 1, anchor="right", **{**place, "font": orange}),
     ]
 

@@ -50,6 +50,7 @@ WATCH, MOVED = 0.03, 0.05  # effects, 0–1
 NEW_WATCH, NEW_MOVED = 0.005, 0.01  # shares of rows with a level that nobody had in training
 FALSE_ALARMS = 0.05  # of the findings, at most (Benjamini and Hochberg's q)
 SMALL = 200  # customers below which a window says nothing
+SMALL_REFERENCE = 100  # rows below which nothing can be held against it
 _PSI_GROUPS = 10  # of a number, of about as many reference rows each
 _WORST: Mapping[Status, int] = {"few": 0, "quiet": 0, "watch": 1, "moved": 2}
 
@@ -131,8 +132,8 @@ class WindowDrift:
 
     @property
     def small(self) -> bool:
-        """Too few customers to say."""
-        return self.customers < SMALL
+        """Too few customers to say, here or in what it is compared with."""
+        return self.risk.status == "few"
 
     @property
     def alarming(self) -> tuple[Finding, ...]:
@@ -317,6 +318,7 @@ class _Measured:
     """One column in one window: its effects and the p-value of each; None where there is nothing to test."""
 
     drift: ColumnDrift
+    reference_rows: int
     size: float  # effective, of both samples
     distance_p: float | None
     missing_p: float | None
@@ -382,6 +384,7 @@ def _measure(
         found.append(
             _Measured(
                 drift=drift,
+                reference_rows=int(total_before[i]),
                 size=float(size[i]),
                 distance_p=p,
                 missing_p=_share_p(gone * scale[i], total[i] * scale[i], gone_before * scale_before[i], m[i] * scale_before[i])
@@ -473,7 +476,8 @@ def _window(
     if joint is not None:
         tests.append(("", "joint", joint.distance, joint.p, (WATCH, MOVED)))
     adjusted = benjamini_hochberg([test[3] for test in tests])
-    small = window.sketch.customers < SMALL
+    few = max((one.reference_rows for one in measured), default=0) < SMALL_REFERENCE
+    small = window.sketch.customers < SMALL or few
     all_found = [
         Finding(name, what, size, p, q, _status(size, q, limits, small=small))
         for (name, what, size, p, limits), q in zip(tests, adjusted, strict=True)
