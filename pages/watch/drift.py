@@ -104,7 +104,7 @@ def _pick(pair: Pair, place: Any) -> tuple[Every | None, Against, tuple[str, str
         for label in one.labels
     }
 
-    def choose(label: str, key: str, options: Sequence[str], usual: str | None, **more: Any) -> str | None:
+    def choose(label: str, key: str, options: Sequence[str], usual: str | None, *, segmented: bool = True) -> str | None:
         told = address.text(_PAGE, key)
         box = address.box(key)
         st.session_state[box] = told if told in options else usual
@@ -113,14 +113,17 @@ def _pick(pair: Pair, place: Any) -> tuple[Every | None, Against, tuple[str, str
             value = st.session_state[box]
             address.pick(_PAGE, key, None if value == usual else value)
 
-        if more.pop("segmented", False):
-            return st.segmented_control(label, options, key=box, on_change=picked, required=usual is not None, wrap=True)
-        return st.selectbox(label, options, key=box, on_change=picked, **more)
+        shown: str | None
+        if segmented:
+            shown = st.segmented_control(label, options, key=box, on_change=picked, required=usual is not None, wrap=True)
+        else:
+            shown = st.selectbox(label, options, key=box, on_change=picked, width=280)
+        return shown
 
     with place:
-        every = choose("Window", _EVERY, list(windows), None, segmented=True)
-        against = choose("Compare with", _AGAINST, list(compared), _COMPARED["reference"], segmented=True)
-        whose = choose("Whose", _WHOSE, list(people), _ALL, width=280)
+        every = choose("Window", _EVERY, list(windows), None)
+        against = choose("Compare with", _AGAINST, list(compared), _COMPARED["reference"])
+        whose = choose("Whose", _WHOSE, list(people), _ALL, segmented=False)
     return windows.get(every or ""), compared[against or _COMPARED["reference"]], people.get(whose or _ALL)
 
 
@@ -218,7 +221,7 @@ def _columns(pair: Pair, found: Watched) -> str:
         key=key,
         height=(min(len(names), _ROWS) + 1) * _ROW_PX + 2,
         placeholder=words.NOTHING,
-        alt=f"Table: {words.count(len(names))} columns by what moved most; {names[0]} leads, {verdict.moved_by(ranked[0])} points.",
+        alt=f"Table: {len(names)} columns by how far they moved; {names[0]} leads with {verdict.moved_by(ranked[0])} points.",
     )
     return ranked[place].column
 
