@@ -12,7 +12,7 @@ from churn.charts.theme import Chart
 from churn.watch.drift import ColumnDrift, WindowDrift
 from churn.watch.shape import Shape
 
-_MARGIN = {"l": 34, "r": 34, "t": 24, "b": 28}
+_MARGIN = {"l": 34, "r": 34, "t": 24, "b": 32}
 _LEAST_TOP = 0.08  # of the axis of distances
 _HEAD = 1.15  # of the largest value shown is the top
 _MOVED, _WATCH = 0.16, 0.08  # how opaque the bands are
@@ -44,10 +44,10 @@ def over_time(windows: Sequence[WindowDrift], column: str, name: str, *, height:
         _band(edges, [one.band[0] for _, one in known], [one.band[1] for _, one in known], _WATCH),
     ]
     first = known[0][1]
-    notes = [
-        theme.note("moved", low, min(first.band[1], top * 0.9), yanchor="bottom", xshift=4, yshift=1),
-        theme.note("watch", low, first.band[0], yanchor="bottom", xshift=4, yshift=1),
-    ]
+    line = theme.LINE / (height - _MARGIN["t"] - _MARGIN["b"]) * top  # of text, on the axis
+    notes = [theme.note("moved", low, min(first.band[1], top - line), yanchor="bottom", xshift=4, yshift=1)]
+    if first.band[1] - first.band[0] > line:
+        notes.append(theme.note("watch", low, first.band[0], yanchor="bottom", xshift=4, yshift=1))
     data: list[dict[str, Any]] = []
     for part in _by_model(known):
         data += _line(part, name)
@@ -62,14 +62,20 @@ def over_time(windows: Sequence[WindowDrift], column: str, name: str, *, height:
     last_day, last = days[-1], known[-1][1]
     shown = words.points(last.distance, signed=False, unit=False, decimals=1)
     notes.append(theme.note(theme.text(shown, bold=True), last_day, last.distance, anchor="center", yanchor="bottom", yshift=7))
-    marks = [0.0, *((0.03, 0.05) if top < 0.3 else ()), *(mark for mark in theme.round_steps(0.0, top, 4) if mark >= 0.1)]
+    marks = [
+        0.0,
+        *(mark for mark in (0.03, 0.05) if mark / line > 1 and (mark == 0.05 or line < 0.02)),
+        *(mark for mark in theme.round_steps(0.0, top, 4) if mark >= 0.1),
+    ]
     ticks = _ticks(days)
     years = known[0][0].start.year != known[-1][0].start.year
     figure = theme.frame(
         data,
         height=height,
         margin=_MARGIN,
-        xaxis=theme.axis(low, high, tickvals=[at for at, _ in ticks], ticktext=[_date(known, i, years) for _, i in ticks]),
+        xaxis=theme.axis(
+            low, high, tickvals=[at for at, _ in ticks], ticktext=[_date(known, i, years) for _, i in ticks], ticklabelstandoff=6
+        ),
         yaxis=theme.axis(
             0,
             top,
@@ -120,6 +126,7 @@ def _line(part: _Known, name: str) -> list[dict[str, Any]]:
             "marker": {
                 "size": [9 if one.status == "moved" else 6 for _, one in part],
                 "color": [colours[one.status] for _, one in part],
+                "opacity": 1,
                 "symbol": ["circle" if window.complete and one.status != "few" else "circle-open" for window, one in part],
             },
             "text": [theme.text(_hover(window, one, name)) for window, one in part],

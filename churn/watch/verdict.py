@@ -90,7 +90,9 @@ def _title(now: WindowDrift, schema: Schema, every: Every, against: Against) -> 
     reference = "since the model was trained" if against == "reference" else f"since the {every} before"
     moved, total = now.moved, len(now.columns)
     if moved:
-        names = words.sentence_list(words.lower_first(name_of(one.column, schema)) for one in moved[:2])
+        names = words.sentence_list(
+            words.lower_first(name_of(one.column, schema)) for one in (moved if len(moved) == 2 else moved[:1])
+        )
         counted = _NUMBERS[len(moved)] if len(moved) < len(_NUMBERS) else words.count(len(moved))
         verb = "has" if len(moved) == 1 else "have"
         trusted = f"this {schema.horizon}'s list" if schema.horizon else "the list"
@@ -143,7 +145,7 @@ def _lines(windows: Sequence[WindowDrift], grid: Grid, schema: Schema, every: Ev
     if now.risk.status in ("moved", "watch"):
         start = words.day(since(windows, RISK), year=False)
         mark: Mark = "moved" if now.risk.status == "moved" else "watch"
-        told.append(Line(mark, "The risks", f"lie {moved_by(now.risk)} points apart from before, since {start}."))
+        told.append(Line(mark, "The risks", f"lie up to {moved_by(now.risk)} points apart from before, since {start}."))
     told += [_told(now, one, windows, grid, schema) for one in now.moved]
     joint = next((one for one in now.findings if one.what == "joint"), None)
     if joint is not None and now.joint is not None:

@@ -18,7 +18,7 @@ from churn.data.schema import Schema
 from churn.model.store import open_store
 from churn.understand.cohorts import dimensions
 from churn.watch import report, verdict
-from churn.watch.drift import Against, Every, WindowDrift
+from churn.watch.drift import Against, ColumnDrift, Every, WindowDrift
 from churn.watch.shape import shape
 from churn.watch.verdict import STATUS, Verdict
 from churn.watch.watched import Watched, watched
@@ -34,23 +34,31 @@ _COMPARED = {"reference": "Training", "before": "Window before"}
 _ICONS = {"moved": ":material/warning:", "watch": ":material/visibility:", "steady": ":material/check_circle:"}
 _COLOURS = ["#B3440F", "#8A6100", "#5A6675", "#5A6675"]  # of Moved, Watch, Steady, Too few
 _LOOK_S = 60  # how long what was read of the log may be old
-_ROWS = 9  # of the table before it scrolls
+_ROWS = 14  # of the table before it scrolls
 _ROW_PX = 35
+_MOST_GROUPS = 12  # of a column that is offered
 
 
 def page(pair: Pair) -> None:
     head = st.container()
     address.read(_PAGE, _KEYS)
     controls = st.container(horizontal=True, vertical_alignment="bottom", key="_drift_pick")
-    every, against, whose = _pick(pair, controls)
-    address.write(_PAGE, _KEYS)
+    people = _people(pair)
+    every, against = _windows().get(_picked(_EVERY)), _compared().get(_picked(_AGAINST), "reference")
+    whose = people.get(_picked(_WHOSE))
     found = widgets.answer(pair, *_watched(pair, every, against, whose), 900)
+    with controls:
+        _choose("Window", _EVERY, list(_windows()), found.every.capitalize(), usual=every is None)
+        _choose("Compare with", _AGAINST, list(_COMPARED.values()), _COMPARED[against], usual=against == "reference")
+        _choose("Whose", _WHOSE, list(people), _picked(_WHOSE) if whose else _ALL, usual=whose is None, box=True)
+    address.write(_PAGE, _KEYS)
     with head:
         if not found.windows:
             _nothing(pair, found, against, whose)
             return
         told = verdict.verdict(found.windows, found.grid, pair.schema, every=found.every, against=against)
-        st.title(escape(told.title), anchor=False)
+        who = f"{widgets.group_name(pair, *((one,) for one in whose))}: " if whose else ""
+        st.title(escape(f"{who}{words.lower_first(told.title) if who else told.title}"), anchor=False)
         st.markdown(f":gray[{escape(told.sentence)}]")
     left, right = st.columns([0.6, 0.4], gap="medium")
     with left:
@@ -93,38 +101,37 @@ def _watched(pair: Pair, every: Every | None, against: Against, whose: tuple[str
     return ("drift", every, against, whose, int(time.monotonic() // _LOOK_S)), work
 
 
-def _pick(pair: Pair, place: Any) -> tuple[Every | None, Against, tuple[str, str] | None]:
-    """How long windows are, what they are compared with, and whose predictions."""
-    windows: dict[str, Every] = {one.capitalize(): one for one in get_args(Every)}
-    compared: dict[str, Against] = {label: one for one, label in _COMPARED.items()}  # type: ignore[misc]
-    people = {_ALL: None} | {
-        f"{escape(one.label)}: {escape(label)}": (one.column, label)
-        for one in dimensions(pair.snapshot)
-        if len(one.labels) <= 12
-        for label in one.labels
-    }
+def _windows() -> dict[str, Every]:
+    return {one.capitalize(): one for one in get_args(Every)}
 
-    def choose(label: str, key: str, options: Sequence[str], usual: str | None, *, segmented: bool = True) -> str | None:
-        told = address.text(_PAGE, key)
-        box = address.box(key)
-        st.session_state[box] = told if told in options else usual
 
-        def picked() -> None:
-            value = st.session_state[box]
-            address.pick(_PAGE, key, None if value == usual else value)
+def _compared() -> dict[str, Against]:
+    return {_COMPARED[one]: one for one in get_args(Against)}
 
-        shown: str | None
-        if segmented:
-            shown = st.segmented_control(label, options, key=box, on_change=picked, required=usual is not None, wrap=True)
-        else:
-            shown = st.selectbox(label, options, key=box, on_change=picked, width=280)
-        return shown
 
-    with place:
-        every = choose("Window", _EVERY, list(windows), None)
-        against = choose("Compare with", _AGAINST, list(compared), _COMPARED["reference"])
-        whose = choose("Whose", _WHOSE, list(people), _ALL, segmented=False)
-    return windows.get(every or ""), compared[against or _COMPARED["reference"]], people.get(whose or _ALL)
+def _people(pair: Pair) -> dict[str, tuple[str, str] | None]:
+    """Whose predictions may be looked at: everybody's, or those of one group of a column."""
+    groups = [(one, label) for one in dimensions(pair.snapshot) if len(one.labels) <= _MOST_GROUPS for label in one.labels]
+    return {_ALL: None} | {f"{one.label}: {label}": (one.column, label) for one, label in groups}
+
+
+def _picked(key: str) -> str:
+    return address.text(_PAGE, key) or ""
+
+
+def _choose(label: str, key: str, options: Sequence[str], shown: str, *, usual: bool, box: bool = False) -> None:
+    """One of the controls; what is as usual does not stand in the address."""
+    place = address.box(key)
+    st.session_state[place] = shown
+
+    def picked() -> None:
+        value = st.session_state[place]
+        address.pick(_PAGE, key, None if usual and value == shown else value)
+
+    if box:
+        st.selectbox(label, options, key=place, on_change=picked, width=280)
+    else:
+        st.segmented_control(label, options, key=place, on_change=picked, required=True, wrap=True)
 
 
 # -- the answer ----------------------------------------------------------------------
@@ -189,7 +196,7 @@ def _columns(pair: Pair, found: Watched) -> str:
         "Moved by": [round(100 * one.distance, 1) for one in ranked],
         "Weight": [round(100 * one.importance, 1) if one.importance else None for one in ranked],
         past: [[round(100 * _distance(window, one.column), 2) for window in found.windows] for one in ranked],
-        "Missing": [words.percent(one.missing) if one.missing else None for one in ranked],
+        "Missing, new": [_odd(one) for one in ranked],
     }
     st.header("Which columns moved?", anchor=False)
     st.caption("Most consequential first: how far it moved × its weight in the score, both in points · click a row")
@@ -201,7 +208,7 @@ def _columns(pair: Pair, found: Watched) -> str:
         "Moved by": st.column_config.NumberColumn(format="%.1f", width=78),
         "Weight": st.column_config.NumberColumn(format="%.1f", width=66),
         past: st.column_config.LineChartColumn(y_min=0, y_max=top, width=104),
-        "Missing": st.column_config.TextColumn(alignment="right", width=70),
+        "Missing, new": st.column_config.TextColumn(alignment="right", width=92),
     }
     wanted = address.text(_PAGE, _COLUMN)
     place = names.index(wanted) if wanted in names else 0
@@ -224,6 +231,15 @@ def _columns(pair: Pair, found: Watched) -> str:
         alt=f"Table: {len(names)} columns by how far they moved; {names[0]} leads with {verdict.moved_by(ranked[0])} points.",
     )
     return ranked[place].column
+
+
+def _odd(one: ColumnDrift) -> str | None:
+    """What a column's distance does not tell: values that are missing, or that the model does not know."""
+    if one.unreadable:
+        return "unreadable"
+    if one.new_share:
+        return f"{words.percent(one.new_share)} new"
+    return words.percent(one.missing) if one.missing else None
 
 
 def _distance(window: WindowDrift, column: str) -> float:
