@@ -62,11 +62,8 @@ def over_time(windows: Sequence[WindowDrift], column: str, name: str, *, height:
     last_day, last = days[-1], known[-1][1]
     shown = words.points(last.distance, signed=False, unit=False, decimals=1)
     notes.append(theme.note(theme.text(shown, bold=True), last_day, last.distance, anchor="center", yanchor="bottom", yshift=7))
-    marks = [
-        0.0,
-        *(mark for mark in (0.03, 0.05) if mark / line > 1 and (mark == 0.05 or line < 0.02)),
-        *(mark for mark in theme.round_steps(0.0, top, 4) if mark >= 0.1),
-    ]
+    small = [mark for mark in (0.03, 0.05) if mark > line and (mark == 0.05 or line < 0.02)]
+    marks = [0.0, *small, *(mark for mark in theme.round_steps(0.0, top, 4) if mark >= 0.1)]
     ticks = _ticks(days)
     years = known[0][0].start.year != known[-1][0].start.year
     figure = theme.frame(

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from churn.cli import campaigns, db, desk, explaining, imports, lists, models, schema, scoring
+from churn.cli import campaigns, db, desk, explaining, imports, lists, models, schema, scoring, watching
 from churn.cli.common import CONFLICT, REFUSED, STOPPED, Interrupted, err, print_json, stopped
 from churn.errors import ChurnError, PromotionRefused, StoreConflict
 
@@ -46,8 +46,8 @@ app = typer.Typer(
     No table at hand? `churn demo` makes a simulated one, in a workspace of its own.
 
     Exit codes: 0 done; 1 done, and something is wrong that the output names (doctor, schema check, outcomes import, campaign
-    import, db status); 2 not done, one line says why; 3 refused by a gate, or somebody else was faster; 130 interrupted. With
-    --json a failure is a document as well: {"error": …}.""",
+    import, db status, drift); 2 not done, one line says why; 3 refused by a gate, or somebody else was faster; 130 interrupted.
+    With --json a failure is a document as well: {"error": …}.""",
 )
 app.add_typer(schema.app, name="schema", help="Draft a schema from a table, or check a table against one.")
 app.add_typer(scoring.outcomes, name="outcomes", help="Bring in what became of customers.")
@@ -58,6 +58,7 @@ models.register(app)
 imports.register(app)
 scoring.register(app)
 explaining.register(app)
+watching.register(app)
 desk.register(app)
 
 

@@ -78,7 +78,8 @@ class ColumnDrift:
     for few customers chance alone goes farther than the thresholds. `p`, `q`: of the distance. `status`: the worst of what was
     found about the column, missing values and new levels included. `psi`: population stability index, shown but never an alarm.
     `missing`, `missing_reference`: shares; what could not be read is missing, and `unreadable` says why. `below`, `above`:
-    shares of the known values outside the reference's. `new_share`: of all rows, those with a level that the reference lacks. `importance`: average size of its points, 0–1 scale (0 where not known).
+    shares of the known values outside the reference's. `new_share`: of all rows, those with a level that the reference lacks.
+    `importance`: average size of its points, 0–1 scale (0 where not known).
     """
 
     column: str
