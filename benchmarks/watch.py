@@ -98,9 +98,7 @@ def _joint_false_alarms() -> dict[str, float]:
     for seed in range(_JOINT_WINDOWS):
         random = np.random.default_rng(seed)
         size = (500, 2_000, 5_000, 33_000)[seed % 4]
-        found = joint_drift(
-            customers(size, random), customers(REFERENCE, random), SCHEMA, model="v1", start=_FIRST, end=_FIRST
-        )
+        found = joint_drift(customers(size, random), customers(REFERENCE, random), SCHEMA, model="v1", start=_FIRST, end=_FIRST)
         alarmed += found is not None and found.p <= FALSE_ALARMS
     return {"alarmed": 100 * alarmed / _JOINT_WINDOWS}
 

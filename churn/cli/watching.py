@@ -74,11 +74,11 @@ def drift(
             joint_of_window(place, bundle, found.windows[-1].start, found.windows[-1].end)
             found = look()
     if not found.windows:
-        why = f"model {version} has no logged predictions" if found.logged else "no prediction has been logged yet"
+        why = _nothing(found, version, against)
         if as_json:
-            print_json({"model": version, "windows": [], "title": words.capital(why)})
+            print_json({"model": version, "windows": [], "title": why})
         else:
-            out.print(f"{words.capital(why)}. They are logged when a scoring is published: churn score TABLE --publish")
+            out.print(f"{why}. They are logged when a scoring is published: churn score TABLE --publish")
         return
     told = verdict(found.windows, found.grid, bundle.schema, every=found.every, against=against)
     simulated = settings.simulated
@@ -104,6 +104,14 @@ def drift(
         _table(found.windows[-1], found.every, bundle.schema)
     if found.windows[-1].alarming:
         raise typer.Exit(_ALARM)
+
+
+def _nothing(found: Watched, version: str, against: Against) -> str:
+    if not found.logged:
+        return "No predictions have been logged yet"
+    if against == "before":
+        return "There is no window before the last one to compare with, for lack of logged predictions"
+    return f"Model {version} has no logged predictions"
 
 
 def _table(now: WindowDrift, every: Every, schema: Schema) -> None:

@@ -341,10 +341,15 @@ def _measure(
     missing, missing_before = _shares(total - n, total), _shares(total_before - m, total_before)
     if column.kind == "category":
         statistic: Literal["ks", "tv"] = "tv"
-        distance = np.where(comparable, np.abs(share - share_before).sum(axis=1) / 2, 0.0)
         below = above = np.zeros(len(n))
-        new = known[:, -1] if not known_before[:, -1].any() else np.zeros(len(n), dtype=np.int64)
         psi = _psi(known, known_before)
+        if known_before[:, -1].any():  # only where it is compared with another window
+            new = np.zeros(len(n), dtype=np.int64)
+        else:  # new levels have a test of their own, so the mix is that of the others
+            new, known, known_before = known[:, -1], known[:, :-1], known_before[:, :-1]
+            share, share_before = _shares(known, known.sum(axis=1)), _shares(known_before, m)
+            comparable &= known.any(axis=1)
+        distance = np.where(comparable, np.abs(share - share_before).sum(axis=1) / 2, 0.0)
     else:
         statistic = "ks"
         gaps = np.abs(np.cumsum(share, axis=1) - np.cumsum(share_before, axis=1))

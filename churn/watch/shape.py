@@ -109,9 +109,9 @@ def _number(column: Column, feature: Feature | None, schema: Schema, now: Floats
     if feature is not None and feature.whole and len(values) <= _EACH:
         bars = [Bar(_told(float(at), feature, schema), float(now[i + 1]), float(before[i + 1])) for i, at in enumerate(values)]
         if now[0]:
-            bars.insert(0, Bar("Less", float(now[0]), float(before[0])))
+            bars.insert(0, Bar(f"Under {_told(float(values[0]), feature, schema)}", float(now[0]), float(before[0])))
         if now[-1]:
-            bars.append(Bar("More", float(now[-1]), float(before[-1])))
+            bars.append(Bar(f"Over {_told(float(values[-1]), feature, schema)}", float(now[-1]), float(before[-1])))
         return Shape(column.name, tuple(bars))
     cumulated = np.cumsum(before)
     low = float(edges[min(int(np.searchsorted(cumulated, _ENDS[0])), len(edges) - 1)])
