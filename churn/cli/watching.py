@@ -16,9 +16,9 @@ from churn.data.disk import disk
 from churn.data.schema import Schema
 from churn.errors import NoChampion
 from churn.model.store import open_store
-from churn.watch import report
+from churn.watch import drift_report as report
 from churn.watch.drift import Against, Every, WindowDrift
-from churn.watch.verdict import STATUS, moved_by, name_of, verdict, window_words
+from churn.watch.drift_verdict import STATUS, moved_by, name_of, verdict, window_words
 from churn.watch.watched import Watched, watched
 
 _ALARM = 1  # exit code where something has moved, so that a script can tell

@@ -12,7 +12,7 @@ from churn import words
 from churn.base.snapshot import RISK
 from churn.data.schema import Schema
 from churn.watch.drift import WindowDrift
-from churn.watch.verdict import STATUS, Verdict, facts, moved_by, name_of
+from churn.watch.drift_verdict import STATUS, Verdict, facts, moved_by, name_of
 
 _STYLE = """
 :root { color-scheme: light; }
