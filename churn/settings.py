@@ -21,6 +21,9 @@ from churn.errors import SettingsError
 
 DEMO = "demo"
 _PLACES = ("store", "cache", "data")
+_OFF = ("", "off")
+_OTHERS = {"CHURN_HOME", "CHURN_SMTP_PASSWORD"}  # variables that are no settings; a secret is no value to be shown or stored
+_TABLES = ("source", "outcomes_source", "training_table")
 _SWITCH = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -42,6 +45,14 @@ class Settings:
         "",
         "Where what people make is kept, such as campaigns: a database URL of SQLAlchemy's, SQLite or PostgreSQL; empty for the "
         "file `records.sqlite` in the folder of `data`. It is made on first use.",
+    )
+    mlflow: str = _setting(
+        "sqlite:///data/{workspace}/mlflow.sqlite",
+        "Where MLflow keeps the runs of trainings and the registry of versions: an SQLite file or the URL of a tracking server; "
+        "`off`, or empty in config.yaml, for nowhere.",
+    )
+    mlflow_wait_s: float = _setting(
+        10.0, "How long a command waits at its end for its runs to be kept; what takes longer goes on without it.", least=0
     )
     cache: str = _setting(".cache/{workspace}", "Folder for verified local copies of what the store holds.")
     s3_endpoint: str = _setting("", "Address of an S3-compatible server; empty for AWS itself.")
@@ -110,6 +121,73 @@ class Settings:
         1.0, "How many days old that table may be, by when its file was written; a database is asked anew each time.", least=0
     )
     contact_days: int = _setting(30, "Whoever was contacted within so many days is left off call lists.", least=0)
+    source: str = _setting(
+        "", "Table of the base that `churn refresh` scores: a file, s3:// or a database URL; empty where each call names it."
+    )
+    source_query: str = _setting("", "SQL to run for that table where it is in a database; sheet name, for XLSX.")
+    outcomes_source: str = _setting(
+        "", "Table of outcomes that `churn refresh` imports, as `churn outcomes import` takes them; empty for none."
+    )
+    outcomes_query: str = _setting("", "SQL to run for the outcomes where they are in a database; sheet name, for XLSX.")
+    watch_every: str = _setting("month", "Length of the windows that drift and performance are looked at in: day, week or month.")
+    alert_rules: str = _setting(
+        "score-drift, column-moved, joint-drift, realised-loss, estimated-loss, bad-data, stale-scoring",
+        "What raises an alert, separated by commas; leave out what should not.",
+    )
+    alert_windows: int = _setting(3, "How many of the latest windows are looked at for whether drift or loss lasts.", least=1)
+    alert_needed: int = _setting(
+        2, "Drift and loss raise an alert if they are found in at least so many of those windows.", least=1
+    )
+    alert_weight: float = _setting(
+        0.02,
+        "A column that has moved raises an alert only if it carries at least this share of what sets risks apart.",
+        least=0,
+        most=1,
+    )
+    alert_webhook: str = _setting("", "Address that alerts are posted to as JSON; empty for none. It is never shown.")
+    alert_email_to: str = _setting("", "E-mail addresses that alerts are sent to, separated by commas; empty for none.")
+    alert_email_from: str = _setting("", "Address that they come from; that of the first recipient unless given.")
+    alert_smtp_host: str = _setting("", "Server that e-mail is handed to.")
+    alert_smtp_port: int = _setting(587, "Its port.", least=1, most=65535)
+    alert_smtp_security: str = _setting(
+        "starttls", "How that connection is kept private: starttls, tls, or none, which only a server on this machine may be."
+    )
+    alert_smtp_user: str = _setting("", "User name at that server; the password is read from `CHURN_SMTP_PASSWORD` only.")
+    alert_cloudwatch: str = _setting("", "Namespace of the metrics that each watch puts into Amazon CloudWatch; empty for none.")
+    alert_timeout_s: float = _setting(10.0, "Seconds to wait for an answer while sending an alert.", least=0.1)
+    alert_attempts: int = _setting(
+        3, "How often a post is tried, with growing pauses, before the next watch tries again.", least=1
+    )
+    retrain: str = _setting(
+        "promote",
+        "What `churn watch` does when a new training is due and the new model is better: promote it, run it in shadow beside the "
+        "champion (shadow), or only keep it (keep); no to only say that it is due.",
+    )
+    training_table: str = _setting(
+        "",
+        "Table that `churn retrain` trains on: a file, s3:// or a database URL. Where the schema has snapshots, outcomes that "
+        "were imported are joined to it.",
+    )
+    training_query: str = _setting("", "SQL to run for that table where it is in a database; sheet name, for XLSX.")
+    retrain_candidates: str = _setting("", "Kinds of model that `churn retrain` compares, separated by commas; empty for all.")
+    retrain_least_labels: int = _setting(
+        1000, "A new training waits until so many outcomes are known that the champion was not trained on.", least=1
+    )
+    retrain_cooldown_days: int = _setting(60, "For so many days after the champion changed no new training is due.", least=0)
+    retrain_sure: float = _setting(
+        0.95,
+        "A new model takes over if its log-loss is lower than the champion's in at least this share of resampled holdouts.",
+        least=0.5,
+        most=1,
+    )
+    shadow_days: int = _setting(180, "A model in shadow that has not shown itself better after so many days is let go.", least=1)
+    return_points: float = _setting(
+        5.0,
+        "The model before comes back if the risk that the new champion foretold is off by more than so many points, beyond "
+        "chance, and the model before is nearer.",
+        least=0,
+        most=100,
+    )
     small_group: int = _setting(50, "Groups of fewer customers are shown as too small to say.", least=0)
     home: Path = field(default=Path(), metadata={"help": "Folder that relative paths start from: that of config.yaml."})
 
@@ -117,6 +195,11 @@ class Settings:
     def simulated(self) -> bool:
         """Whether everything in this workspace is made up and must say so."""
         return self.workspace == DEMO
+
+    @property
+    def keeps_runs(self) -> bool:
+        """Whether trainings are kept in MLflow."""
+        return self.mlflow not in _OFF
 
     @classmethod
     def load(
@@ -153,7 +236,7 @@ class Settings:
         from_environ = {
             name.removeprefix("CHURN_").lower(): value
             for name, value in environ.items()
-            if name.startswith("CHURN_") and name != "CHURN_HOME" and value != ""
+            if name.startswith("CHURN_") and name not in _OTHERS and value != ""
         }
         name = workspace or from_environ.get("workspace") or document.get("workspace") or "default"
         if not isinstance(name, str) or not _NAME.fullmatch(name):  # it becomes the name of folders
@@ -173,12 +256,15 @@ class Settings:
                 values[key] = _typed(key, value, place)
         values["workspace"] = str(name)
         if name == DEMO:  # simulated and real data never share a place, whatever the settings say
-            for key in (*_PLACES, "database", "suppression"):
+            for key in (*_PLACES, "database", "suppression", *_TABLES):
                 values.pop(key, None)
+            if values.get("mlflow") not in _OFF:
+                values.pop("mlflow", None)
         defaults = {f.name: f.default for f in fields(cls)}
         for key in _PLACES:
             values[key] = str(values.get(key, defaults[key])).replace("{workspace}", str(name))
-        values["database"] = str(values.get("database", "")).replace("{workspace}", str(name))
+        for key in ("database", "mlflow"):
+            values[key] = str(values.get(key, defaults[key])).replace("{workspace}", str(name))
         if name != DEMO:
             _keep_out_of_demo(values, home)
         return cls(**values, home=home)

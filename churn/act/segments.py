@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from churn.base.groups import Filter
 from churn.base.snapshot import Snapshot
-from churn.errors import DataError
+from churn.errors import DataError, RecordsUnavailable
 
 if TYPE_CHECKING:
     from churn.base.records import Records
+    from churn.data.schema import Schema
+    from churn.model.registry import Registry
+    from churn.settings import Settings
 
 _NAME = 80  # letters of a name at most
 
@@ -148,6 +151,22 @@ def to_json(chosen: Filter) -> str:
 def from_json(document: str) -> Filter:
     """The filter that was kept."""
     return Filter.of(json.loads(document))
+
+
+def count_shown(settings: Settings, registry: Registry, schema: Schema, scoring: str) -> list[str]:
+    """Count all segments in the scoring that is on the desk now; a remark where that could not be done."""
+    from churn.base.records import Records
+
+    records = Records(settings)
+    try:
+        if of_workspace(records):
+            with Snapshot.open(registry.scoring_folder(scoring), schema, settings) as snapshot:
+                count(records, snapshot)
+    except RecordsUnavailable as error:  # the scoring is published all the same
+        return [f"Segments are not counted: {error}."]
+    finally:
+        records.close()
+    return []
 
 
 def _id(name: str) -> str:

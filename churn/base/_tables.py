@@ -1,14 +1,14 @@
 """The tables of the database, as they are now; `churn/base/migrations` says how an earlier one becomes like this.
 
-Every row names its workspace. Times are UTC. What is evidence, `EVENTS` and `EXPORTS`, is only ever added to: the database itself
-refuses to change or delete there.
+Every row names its workspace. Times are UTC. What is evidence (`EVIDENCE`) is only ever added to: the database itself refuses to
+change or delete there.
 """
 
 from __future__ import annotations
 
 import sqlalchemy as sql
 
-FORMAT = 2  # also the name of the last migration; what an earlier desk looks at before it touches anything
+FORMAT = 3  # also the name of the last migration; what an earlier desk looks at before it touches anything
 REVISIONS = "churn_revision"  # where Alembic notes how far a database has come
 
 METADATA = sql.MetaData()
@@ -152,4 +152,72 @@ SEGMENT_COUNTS = sql.Table(
     sql.Column("revenue_at_risk", sql.Float),
     sql.Column("counted", sql.DateTime(timezone=True), nullable=False),
 )
-EVIDENCE = (EVENTS, EXPORTS)
+
+ALERTS = sql.Table(
+    "churn_alerts",
+    METADATA,
+    sql.Column("id", sql.String(40), primary_key=True),
+    sql.Column("workspace", sql.String(200), nullable=False),
+    sql.Column("slot", sql.String(400)),  # cause, subject and model while it is not closed: at most one such alert at a time
+    sql.Column("cause", sql.String(40), nullable=False),
+    sql.Column("subject", sql.Text, nullable=False),  # a column's name; empty where it is about no column
+    sql.Column("model", sql.Text, nullable=False),  # empty where it is about no model
+    sql.Column("state", sql.String(20), nullable=False),  # open, acknowledged, muted, closed
+    sql.Column("words", sql.Text, nullable=False),  # what was found, last
+    sql.Column("since", sql.Date),  # first day of the first window it was found in
+    sql.Column("last", sql.Date),  # last day of the latest one
+    sql.Column("until", sql.Date),  # muted up to and with that day
+    sql.Column("who", sql.Text),  # acknowledged or muted it, and why
+    sql.Column("why", sql.Text),
+    sql.Column("opened", sql.DateTime(timezone=True), nullable=False),
+    sql.Column("changed", sql.DateTime(timezone=True), nullable=False),
+    sql.Column("closed", sql.DateTime(timezone=True)),
+    sql.UniqueConstraint("workspace", "slot", name="churn_alerts_slot"),
+    sql.Index("churn_alerts_opened", "workspace", "opened"),
+)
+
+ALERT_EVENTS = sql.Table(
+    "churn_alert_events",
+    METADATA,
+    sql.Column("id", sql.BigInteger().with_variant(sql.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sql.Column("workspace", sql.String(200), nullable=False),
+    sql.Column("alert", sql.String(40), nullable=False),
+    sql.Column("what", sql.String(20), nullable=False),  # opened, changed, acknowledged, muted, woken, closed, sent, failed
+    sql.Column("detail", sql.Text),
+    sql.Column("who", sql.Text, nullable=False),
+    sql.Column("at", sql.DateTime(timezone=True), nullable=False),
+    sql.Index("churn_alert_events_alert", "workspace", "alert", "id"),
+)
+
+ALERT_SENDINGS = sql.Table(
+    "churn_alert_sendings",
+    METADATA,
+    sql.Column("alert", sql.String(40), primary_key=True),
+    sql.Column("channel", sql.String(20), primary_key=True),
+    sql.Column("workspace", sql.String(200), nullable=False),
+    sql.Column("state", sql.String(20), nullable=False),  # sending, sent, failed
+    sql.Column("attempts", sql.Integer, nullable=False),
+    sql.Column("problem", sql.Text),
+    sql.Column("at", sql.DateTime(timezone=True), nullable=False),
+)
+
+DECISIONS = sql.Table(
+    "churn_decisions",
+    METADATA,
+    sql.Column("id", sql.String(40), primary_key=True),
+    sql.Column("workspace", sql.String(200), nullable=False),
+    sql.Column("slot", sql.String(400)),  # champion and cause of a trigger: there is one such at most
+    sql.Column("kind", sql.String(20), nullable=False),  # due, waiting, blocked, promoted, shadow, stopped, failed, returned
+    sql.Column("cause", sql.String(40), nullable=False),
+    sql.Column("model", sql.Text, nullable=False),  # the champion it was made about
+    sql.Column("challenger", sql.Text),
+    sql.Column("answers", sql.String(40)),  # the trigger that this is the end of
+    sql.Column("words", sql.Text, nullable=False),
+    sql.Column("evidence", sql.Text, nullable=False),  # JSON
+    sql.Column("day", sql.Date, nullable=False),  # the day it was made for
+    sql.Column("who", sql.Text, nullable=False),
+    sql.Column("at", sql.DateTime(timezone=True), nullable=False),
+    sql.UniqueConstraint("workspace", "slot", name="churn_decisions_slot"),
+    sql.Index("churn_decisions_at", "workspace", "at"),
+)
+EVIDENCE = (EVENTS, EXPORTS, ALERT_EVENTS, DECISIONS)

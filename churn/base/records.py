@@ -3,7 +3,7 @@
 It is made on first use and carries a format, so that a later version of the desk knows what it finds. A file of an earlier format
 is brought up to this one when it is opened, after a copy of it was put aside; a server, which other desks may be using, only when
 somebody asks for it (`churn db upgrade`). Customers, scores and models are never in it: they lie in the store, read-only. Only
-this module opens it; only this module and the `_rows` of `churn.act` speak SQLAlchemy.
+this module opens it; only this module and the `_rows` of `churn.act` and `churn.watch` speak SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ from sqlalchemy import exc
 
 from churn.base._tables import (
     ABOUT,
+    ALERT_EVENTS,
+    ALERT_SENDINGS,
+    ALERTS,
     CAMPAIGNS,
+    DECISIONS,
     EVENTS,
     EXPORTS,
     FORMAT,
@@ -39,7 +43,11 @@ from churn.errors import RecordsUnavailable, SettingsError, WorkspaceMixed
 from churn.settings import Settings
 
 __all__ = [
+    "ALERTS",
+    "ALERT_EVENTS",
+    "ALERT_SENDINGS",
     "CAMPAIGNS",
+    "DECISIONS",
     "EVENTS",
     "EXPORTS",
     "FILE",
@@ -160,6 +168,19 @@ class Records:
         with closing_engine(engine):
             self._prepare(engine, asked=True)
         return before, FORMAT
+
+    def settle(self) -> None:
+        """Put what waits beside a file into it, so that nothing deleted is left there; a reader in the middle of something stops
+        that, and the next close does it. A server looks after its own."""
+        if self._file is None:
+            return
+        connection = self._opened().raw_connection()
+        try:
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise RecordsUnavailable(f"the database {self.address} cannot be used: {error}") from error
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Let go of the connections; the next question opens new ones."""

@@ -13,7 +13,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from churn.cli import campaigns, db, desk, explaining, imports, lists, models, schema, scoring, watching
+from churn.cli import (
+    alerts,
+    campaigns,
+    db,
+    desk,
+    drift,
+    explaining,
+    imports,
+    lists,
+    mlflow,
+    models,
+    performance,
+    renewal,
+    schema,
+    scoring,
+)
 from churn.cli.common import CONFLICT, REFUSED, STOPPED, Interrupted, err, print_json, stopped
 from churn.errors import ChurnError, PromotionRefused, StoreConflict
 
@@ -46,19 +61,23 @@ app = typer.Typer(
     No table at hand? `churn demo` makes a simulated one, in a workspace of its own.
 
     Exit codes: 0 done; 1 done, and something is wrong that the output names (doctor, schema check, outcomes import, campaign
-    import, db status, drift); 2 not done, one line says why; 3 refused by a gate, or somebody else was faster; 130 interrupted.
-    With --json a failure is a document as well: {"error": …}.""",
+    import, db status, drift, refresh, watch); 2 not done, one line says why; 3 refused by a gate, or somebody else was faster; 130
+    interrupted. With --json a failure is a document as well: {"error": …}.""",
 )
 app.add_typer(schema.app, name="schema", help="Draft a schema from a table, or check a table against one.")
 app.add_typer(scoring.outcomes, name="outcomes", help="Bring in what became of customers.")
 app.add_typer(lists.app, name="list", help="Build and export call lists.")
 app.add_typer(campaigns.app, name="campaign", help="Run campaigns, and see whether calling helped.")
+app.add_typer(alerts.app, name="alerts", help="See what the watch found, and settle it.")
 app.add_typer(db.app, name="db", help="Look after the database of what people make.")
+app.add_typer(mlflow.app, name="mlflow", help="What MLflow keeps of trainings and versions.")
 models.register(app)
 imports.register(app)
 scoring.register(app)
+renewal.register(app)
 explaining.register(app)
-watching.register(app)
+drift.register(app)
+performance.register(app)
 desk.register(app)
 
 
@@ -91,7 +110,7 @@ def _flowing(text: str) -> str:
     return "\n\n".join(one if one.startswith("  ") else " ".join(one.split()) for one in paragraphs)
 
 
-for _typer in (app, schema.app, scoring.outcomes, lists.app, campaigns.app, db.app):
+for _typer in (app, schema.app, scoring.outcomes, lists.app, campaigns.app, alerts.app, db.app, mlflow.app):
     for _command in _typer.registered_commands:
         assert _command.callback is not None
         _command.help = _flowing(_command.callback.__doc__ or "")

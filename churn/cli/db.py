@@ -25,11 +25,18 @@ _NAMES = {
     "churn_exports": "export",
     "churn_segments": "segment",
     "churn_segment_counts": "count of a segment",
+    "churn_alerts": "alert",
+    "churn_alert_events": "line of alerts' history",
+    "churn_alert_sendings": "alert sent",
+    "churn_decisions": "decision about a model",
 }
 _MANY = {
     "churn_members": "customers in campaigns",
     "churn_events": "lines of history",
     "churn_segment_counts": "counts of segments",
+    "churn_alert_events": "lines of alerts' history",
+    "churn_alert_sendings": "alerts sent",
+    "churn_decisions": "decisions about models",
 }
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -37,7 +44,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 @app.callback()
 def _db() -> None:
-    """The database of what people make: scenarios, campaigns, exports, segments."""
+    """The database of what people make: scenarios, campaigns, exports, segments, alerts."""
 
 
 @app.command()

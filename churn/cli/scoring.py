@@ -13,20 +13,18 @@ from rich.markup import escape
 
 from churn import words
 from churn.act import segments
-from churn.base.records import Records
-from churn.base.snapshot import LEFT, RISK, Snapshot
+from churn.base.snapshot import LEFT, RISK
 from churn.cli.common import changing, customers, keep, last_day, out, print_json, progress, real_workspace, registry_of, who
 from churn.data import spreadsheet
 from churn.data.quality import conform, remarks, without_values
 from churn.data.schema import Schema
 from churn.data.source import read_table, shown_url
-from churn.errors import DataError, NoChampion, PromotionRefused, RecordsUnavailable, SettingsError
+from churn.errors import DataError, NoChampion, PromotionRefused, SettingsError
 from churn.model.registry import Pointer, Registry, ScoringInfo
 from churn.model.store import open_store
 from churn.score import batch, people
 from churn.score.outcomes import import_outcomes
 from churn.score.publish import publish as publish_scoring
-from churn.settings import Settings
 from churn.understand.account import Typical
 
 _SHOWN = 10  # refused rows named on screen; --json has all of them
@@ -106,7 +104,7 @@ def score(
             else None
         )
     if published is not None:
-        warnings += _count_segments(settings, registry, bundle.schema, published.scoring)
+        warnings += segments.count_shown(settings, registry, bundle.schema, published.scoring)
     risk = scored.rows[RISK].to_numpy()
     if published and published.new and before and 2 * len(risk) < before.rows:
         warnings.append(f"The desk showed {customers(before.rows)} before. Were they not meant to go: churn rollback")
@@ -140,20 +138,6 @@ def score(
         out.print(f"{now}: scoring {published.scoring}. Open it with: churn app")
     for warning in warnings:
         out.print(escape(warning), style="yellow")
-
-
-def _count_segments(settings: Settings, registry: Registry, schema: Schema, scoring: str) -> list[str]:
-    """Count the named filters in the scoring that is on the desk now; a remark where that could not be done."""
-    records = Records(settings)
-    try:
-        if segments.of_workspace(records):
-            with Snapshot.open(registry.scoring_folder(scoring), schema, settings) as snapshot:
-                segments.count(records, snapshot)
-    except RecordsUnavailable as error:  # the scoring is published all the same
-        return [f"Segments are not counted: {error}."]
-    finally:
-        records.close()
-    return []
 
 
 def _shown(registry: Registry, pointer: Pointer | None) -> ScoringInfo | None:

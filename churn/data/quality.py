@@ -97,10 +97,18 @@ def check(raw: pl.DataFrame, schema: Schema, *, target: bool = False, unique: bo
 
     labels: whether the rules speak of columns and values as people do (`Violation.column` and `value` stay the table's).
     """
-    _, found = _read(raw, schema, target=target, unique=unique, warn=True, labels=labels)
+    return look(raw, schema, target=target, unique=unique, labels=labels)[1]
+
+
+def look(
+    raw: pl.DataFrame, schema: Schema, *, target: bool = False, unique: bool = True, labels: bool = False
+) -> tuple[pl.DataFrame, Report]:
+    """What can be read of a raw table whatever is wrong with it, and all that is: as `conform`, but a column that is not there is
+    left out and a cell that cannot be read is null. For looking at; only what `conform` gives may be scored."""
+    table, found = _read(raw, schema, target=target, unique=unique, warn=True, labels=labels)
     found = _with_fixes(found, raw, schema)
     found.sort(key=lambda violation: violation.severity != "error")  # stable: column order within
-    return Report(tuple(found), raw.height, sum(violation.fix is not None for violation in found))
+    return table, Report(tuple(found), raw.height, sum(violation.fix is not None for violation in found))
 
 
 def message(found: list[Violation] | tuple[Violation, ...]) -> str:

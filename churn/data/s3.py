@@ -1,6 +1,6 @@
 """The one door to boto3: a client from the settings, and botocore's errors in plain words.
 
-Used by `churn.data.source` to read tables and by the model store to keep versions.
+Used by `churn.data.source` to read tables, by the model store to keep versions, and by the watch to put metrics.
 """
 
 from __future__ import annotations
@@ -79,6 +79,25 @@ def client(settings: Settings) -> S3Client:
         ) from error
     except BotoCoreError as error:
         raise translate(error, f"S3 at {settings.s3_endpoint or 'AWS'}") from error
+
+
+def put_metrics(settings: Settings, namespace: str, metrics: list[dict[str, Any]]) -> None:
+    """Put figures into Amazon CloudWatch, in the settings' region, within `alert_timeout_s` a try.
+
+    metrics: as `PutMetricData` takes them: `MetricName`, `Value`, `Unit`, `Dimensions`.
+
+    Raises StoreUnavailable where it cannot be reached or refuses.
+    """
+    import boto3
+    from botocore.config import Config
+
+    wait = settings.alert_timeout_s
+    config = Config(
+        connect_timeout=wait, read_timeout=wait, retries={"total_max_attempts": settings.alert_attempts, "mode": "standard"}
+    )
+    with calling("Amazon CloudWatch"):
+        door: Any = boto3.session.Session().client("cloudwatch", region_name=settings.s3_region or None, config=config)
+        door.put_metric_data(Namespace=namespace, MetricData=metrics)
 
 
 def written(url: str, settings: Settings) -> datetime:

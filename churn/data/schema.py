@@ -303,6 +303,7 @@ class Schema(_Part):
     rules: tuple[Rule, ...] = ()
     actions: tuple[Action, ...] = ()
     segments: tuple[str, ...] = ()  # the dimensions that the first page and the filters use, most telling first
+    fairness: tuple[str, ...] = ()  # by which it is watched whether predictions treat groups alike
 
     @model_validator(mode="after")
     def _consistent(self) -> Schema:
@@ -319,6 +320,7 @@ class Schema(_Part):
                 raise ValueError(f"{role} column {column!r} cannot be a feature too")
         for role, columns in (
             ("segments", self.segments),
+            ("fairness", self.fairness),
             ("rules", tuple(c for rule in self.rules for c in (*_in_table(rule.when), *rule.then))),
             ("actions", tuple(c for action in self.actions for c in (*action.set, *action.scale))),
         ):

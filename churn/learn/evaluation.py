@@ -11,7 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from churn.model.metrics import MEASURES, TINY, CalibrationBin, Estimate, Metrics, Recalibration
+from churn.model.metrics import (
+    MEASURES,
+    TINY,
+    CalibrationBin,
+    Estimate,
+    Metrics,
+    Recalibration,
+    calibration_bins,
+    recalibrate,
+)
 
 HIGHER_IS_BETTER = {"roc_auc": True, "pr_auc": True, "log_loss": False, "brier": False, "ece": False, "top_decile_lift": True}
 WORDS = {
@@ -172,6 +181,65 @@ def _above_zero(value: float, error: float) -> Estimate:
     return Estimate(value, error, max(0.0, value - reach), value + reach)
 
 
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Two models on the same rows, the first and the second: each measure for both, and in what share of bootstrap samples
+    the second has the lower log-loss, the higher ROC-AUC (ties count half). `difference`: of log-loss, second minus first."""
+
+    rows: int
+    left: int
+    log_loss: tuple[float, float]
+    roc_auc: tuple[float, float]
+    difference: Estimate
+    loss_lower: float
+    auc_higher: float
+
+
+def paired(
+    y: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    seed: int = 0,
+    draws: int = BOOTSTRAP_DRAWS,
+) -> Paired:
+    """Hold two models' predictions (float [n], 0–1) against each other by a paired bootstrap (Efron & Tibshirani 1993, ch. 16):
+    both are measured on each resampled table, so that what is easy or hard about its rows cancels.
+
+    Parameters
+    ----------
+    y: 0/1 [n], both present.
+    groups: the customer of each row [n], where they repeat: whole customers are drawn.
+
+    Raises ValueError where only one class is present.
+    """
+    both = [_Grouped(y, first), _Grouped(y, second)]
+    plain = [one.measure(np.ones(len(one.y))) for one in both]
+    loss, auc = [], []
+    for weights in _resampled(groups, len(both[0].y), draws, seed):
+        if 0 < (weights * both[0].y).sum() < weights.sum():
+            one, other = (grouped.measure(weights) for grouped in both)
+            loss.append(other["log_loss"] - one["log_loss"])
+            auc.append(other["roc_auc"] - one["roc_auc"])
+    low, high = np.percentile(loss, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
+    gap = plain[1]["log_loss"] - plain[0]["log_loss"]
+    return Paired(
+        rows=len(both[0].y),
+        left=int(both[0].y.sum()),
+        log_loss=(plain[0]["log_loss"], plain[1]["log_loss"]),
+        roc_auc=(plain[0]["roc_auc"], plain[1]["roc_auc"]),
+        difference=Estimate(gap, float(np.std(loss, ddof=1)), float(low), float(high)),
+        loss_lower=_share_below(np.asarray(loss)),
+        auc_higher=_share_below(-np.asarray(auc)),
+    )
+
+
+def _share_below(values: np.ndarray) -> float:
+    """Share of values below zero, zeros counting half."""
+    return float((values < 0).mean() + (values == 0).mean() / 2)
+
+
 def recalibration(
     y: np.ndarray, p: np.ndarray, *, groups: np.ndarray | None = None, seed: int = 0, draws: int = 200
 ) -> Recalibration:
@@ -186,31 +254,15 @@ def recalibration(
     size = int(cells.max()) + 1
     center = np.bincount(cells, logit, size) / np.bincount(cells, minlength=size)
     ones = np.ones(len(y))
-    start = _fit_logit(center, np.bincount(cells, ones, size), np.bincount(cells, y, size), np.array([0.0, 1.0]))
+    start = recalibrate(center, np.bincount(cells, ones, size), np.bincount(cells, y, size), np.array([0.0, 1.0]))
     fits = []
     for weights in _resampled(groups, len(y), draws, seed):
         if 0 < (weights * y).sum() < weights.sum():
             n, left = np.bincount(cells, weights, size), np.bincount(cells, weights * y, size)
-            fits.append(_fit_logit(center, n, left, start))
+            fits.append(recalibrate(center, n, left, start))
     covariance = np.cov(np.asarray(fits).T)
     rows = tuple(tuple(float(x) for x in row) for row in covariance)
     return Recalibration(float(start[0]), float(start[1]), rows)  # type: ignore[arg-type]
-
-
-def _fit_logit(x: np.ndarray, n: np.ndarray, left: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Newton's method for a + b·x, with a whisper of ridge so that separable draws stay finite."""
-    beta = start.copy()
-    ridge = 1e-6 * n.sum() * np.eye(2)
-    for _ in range(25):
-        q = 1 / (1 + np.exp(-np.clip(beta[0] + beta[1] * x, -35, 35)))
-        w = n * q * (1 - q)
-        gradient = np.array([(left - n * q).sum(), ((left - n * q) * x).sum()]) - ridge @ (beta - [0.0, 1.0])
-        hessian = np.array([[w.sum(), (w * x).sum()], [(w * x).sum(), (w * x * x).sum()]]) + ridge
-        step = np.linalg.solve(hessian, gradient)
-        beta = beta + step / max(1.0, float(np.abs(step).max()))
-        if np.abs(step).max() < 1e-9:
-            break
-    return beta
 
 
 # -- curves ------------------------------------------------------------------
@@ -220,23 +272,7 @@ def calibration_curve(y: np.ndarray, p: np.ndarray, bins: int = ECE_BINS) -> tup
     """Predicted and observed rate in bins of equal mass, lowest risk first; equal predictions share a bin."""
     grouped = _Grouped(y, p)
     n, left = grouped.sums(np.ones(len(grouped.y)))
-    place = np.minimum((bins * (np.cumsum(n) - n / 2) / n.sum()).astype(np.int64), bins - 1)
-    rows, leavers = np.bincount(place, n, bins), np.bincount(place, left, bins)
-    predicted = np.bincount(place, n * grouped.p, bins)
-    curve = []
-    for i in reversed(range(bins)):
-        if rows[i] > 0:
-            low, high = _wilson(leavers[i], rows[i])
-            curve.append(CalibrationBin(float(predicted[i] / rows[i]), float(leavers[i] / rows[i]), float(rows[i]), low, high))
-    return tuple(curve)
-
-
-def _wilson(hits: float, n: float) -> tuple[float, float]:
-    z = 1.959963984540054
-    rate = hits / n
-    middle = (rate + z * z / (2 * n)) / (1 + z * z / n)
-    reach = z / (1 + z * z / n) * np.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
-    return float(max(0.0, middle - reach)), float(min(1.0, middle + reach))
+    return calibration_bins(grouped.p, n, left, bins)
 
 
 def gain_curve(y: np.ndarray, p: np.ndarray) -> tuple[tuple[float, float], ...]:

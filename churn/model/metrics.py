@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -110,3 +111,64 @@ def log_loss(y: np.ndarray, p: np.ndarray) -> float:
     """Mean of −log of the probability given to what happened (natural logarithm); y 0/1 [n], p [n]."""
     p = np.clip(p, TINY, 1 - TINY)
     return float(-np.where(np.asarray(y) == 1, np.log(p), np.log1p(-p)).mean())
+
+
+# -- arithmetic that training and watching share ----------------------------------
+
+
+def wilson(hits: float, rows: float, level: float = 0.05) -> tuple[float, float]:
+    """Where a share of `hits` in `rows` > 0 lies, all but `level` of the time (Wilson 1927, JASA 22:209)."""
+    z = NormalDist().inv_cdf(1 - level / 2)
+    rate = hits / rows
+    middle = (rate + z * z / (2 * rows)) / (1 + z * z / rows)
+    reach = z / (1 + z * z / rows) * np.sqrt(rate * (1 - rate) / rows + z * z / (4 * rows * rows))
+    return float(max(0.0, middle - reach)), float(min(1.0, middle + reach))
+
+
+def calibration_bins(
+    p: np.ndarray, rows: np.ndarray, left: np.ndarray, bins: int = 10, level: float = 0.05
+) -> tuple[CalibrationBin, ...]:
+    """Predicted and observed rate in bins of equal mass, lowest risk first; equal predictions share a bin.
+
+    Parameters
+    ----------
+    p: float [m], distinct, highest first. rows, left: [m], how many rows have that prediction, and how many of them left.
+    level: of each bin's interval.
+    """
+    place = np.minimum((bins * (np.cumsum(rows) - rows / 2) / rows.sum()).astype(np.int64), bins - 1)
+    size, leavers = np.bincount(place, rows, bins), np.bincount(place, left, bins)
+    predicted = np.bincount(place, rows * p, bins)
+    return tuple(
+        CalibrationBin(
+            float(predicted[i] / size[i]),
+            float(leavers[i] / size[i]),
+            float(size[i]),
+            *wilson(leavers[i], size[i], level),
+        )
+        for i in reversed(range(bins))
+        if size[i] > 0
+    )
+
+
+def recalibrate(logit: np.ndarray, rows: np.ndarray, left: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Intercept and slope of the logistic regression of leaving on logit(p) (Cox 1958), by Newton's method.
+
+    A whisper of ridge keeps them finite where the risk parts those who left from those who stayed.
+
+    Parameters
+    ----------
+    logit, rows, left: [m], for each cell its logit(p), how many rows it has, and how many of them left.
+    start: [2], where the search begins.
+    """
+    beta = start.copy()
+    ridge = 1e-6 * rows.sum() * np.eye(2)
+    for _ in range(25):
+        q = 1 / (1 + np.exp(-np.clip(beta[0] + beta[1] * logit, -35, 35)))
+        w = rows * q * (1 - q)
+        gradient = np.array([(left - rows * q).sum(), ((left - rows * q) * logit).sum()]) - ridge @ (beta - [0.0, 1.0])
+        hessian = np.array([[w.sum(), (w * logit).sum()], [(w * logit).sum(), (w * logit * logit).sum()]]) + ridge
+        step = np.linalg.solve(hessian, gradient)
+        beta = beta + step / max(1.0, float(np.abs(step).max()))
+        if np.abs(step).max() < 1e-9:
+            break
+    return beta

@@ -17,7 +17,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from churn.base import records as module
-from churn.base._tables import EVENTS, EXPORTS, FORMAT, METADATA, REVISIONS, SCENARIOS
+from churn.base._tables import ALERT_EVENTS, DECISIONS, EVENTS, EXPORTS, FORMAT, METADATA, REVISIONS, SCENARIOS
 from churn.base.records import FILE, Records
 from churn.errors import RecordsUnavailable, WorkspaceMixed
 from churn.settings import Settings
@@ -159,7 +159,7 @@ def test_a_step_that_fails_leaves_everything_as_it_was(tmp_path: Path, monkeypat
 def test_a_server_is_brought_up_to_date_only_when_asked(postgres: Postgres, tmp_path: Path) -> None:  # noqa: F811
     _old_server(postgres.url)
     records = Records(_settings(tmp_path, postgres.url))
-    with pytest.raises(RecordsUnavailable, match=r"its format is 1, this version needs 2; .* with: churn db upgrade"):
+    with pytest.raises(RecordsUnavailable, match=r"its format is 1, this version needs 3; .* with: churn db upgrade"):
         _scenario(records)
     assert records.status().format == 1
     assert records.upgrade() == (1, FORMAT)
@@ -175,11 +175,19 @@ def test_evidence_is_only_added_to(fresh: Records) -> None:
     with fresh.begin() as connection:
         connection.execute(sql.insert(EVENTS).values(line))
         connection.execute(sql.insert(EXPORTS).values(sent))
+        told = {"workspace": "default", "alert": "a", "what": "opened", "who": "ann", "at": NOW}
+        connection.execute(sql.insert(ALERT_EVENTS).values(told))
+        made = {"id": "d", "workspace": "default", "kind": "due", "cause": "realised-loss", "model": "v1", "words": "Due."}
+        connection.execute(sql.insert(DECISIONS).values(made | {"evidence": "{}", "day": NOW.date(), "who": "ann", "at": NOW}))
     for change in (
         sql.update(EVENTS).values(who="eve"),
         sql.delete(EVENTS),
         sql.update(EXPORTS).values(sha256="1" * 64),
         sql.delete(EXPORTS),
+        sql.update(ALERT_EVENTS).values(who="eve"),
+        sql.delete(ALERT_EVENTS),
+        sql.update(DECISIONS).values(kind="promoted"),
+        sql.delete(DECISIONS),
     ):
         with pytest.raises(RecordsUnavailable, match="is only added to"), fresh.begin() as connection:
             connection.execute(change)

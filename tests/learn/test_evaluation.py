@@ -21,6 +21,7 @@ from churn.learn.evaluation import (
     gain_curve,
     lift,
     measure,
+    paired,
     per_fold,
     pooled,
     recalibration,
@@ -140,3 +141,36 @@ def test_the_interval_of_the_calibration_error_holds_the_figure() -> None:
     y, p = _calibrated(1500)
     ece = evaluate_holdout(y, p).ece
     assert 0 <= ece.low < ece.value < ece.high < 0.1
+
+
+def test_two_models_are_measured_on_the_same_resampled_rows() -> None:
+    from sklearn.metrics import log_loss, roc_auc_score
+
+    rng = np.random.default_rng(3)
+    truth = rng.random(2000)
+    y = (rng.random(2000) < truth).astype(float)
+    found = paired(y, np.full(2000, y.mean()), truth, seed=1)
+    assert found.log_loss == pytest.approx((log_loss(y, np.full(2000, y.mean())), log_loss(y, truth)))
+    assert found.roc_auc == pytest.approx((0.5, roc_auc_score(y, truth)))
+    assert (found.rows, found.left, found.loss_lower, found.auc_higher) == (2000, int(y.sum()), 1.0, 1.0)
+    assert found.difference.low < found.difference.value < found.difference.high < 0
+    swapped = paired(y, truth, np.full(2000, y.mean()), seed=1)
+    assert (swapped.loss_lower, swapped.auc_higher) == (0.0, 0.0)
+
+
+def test_a_model_is_no_better_than_itself() -> None:
+    rng = np.random.default_rng(3)
+    p = rng.random(300)
+    y = (rng.random(300) < p).astype(float)
+    same = paired(y, p, p)
+    assert (same.loss_lower, same.auc_higher, same.difference.standard_error) == (0.5, 0.5, 0.0)
+
+
+def test_what_both_find_hard_cancels() -> None:
+    """The paired spread is that of the difference: far smaller than either model's own."""
+    rng = np.random.default_rng(5)
+    p = rng.random(1000)
+    y = (rng.random(1000) < p).astype(float)
+    losses = -np.where(y == 1, np.log(p), np.log1p(-p))
+    found = paired(y, p, np.clip(p + 0.01, 0, 0.999), seed=2)
+    assert found.difference.standard_error < 0.2 * losses.std() / np.sqrt(len(y))

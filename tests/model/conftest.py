@@ -20,7 +20,6 @@ from churn.model.scoring import ScoringModel
 from churn.model.store import Store, open_store
 from churn.settings import Settings
 
-from . import ceph_server as ceph
 from . import tiny
 
 _WITH_BUCKET: set[str] = set()
@@ -53,32 +52,12 @@ def s3_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def s3_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Made-up credentials, whatever those of the person who runs the tests."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ceph.KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", ceph.SECRET)
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
-
-
-@pytest.fixture(scope="session")
-def ceph_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a real S3 server on loopback; skips where Ceph is not installed."""
-    if missing := ceph.missing():
-        pytest.skip(f"no real S3 server: {', '.join(missing)} not installed (Debian: radosgw ceph-mon ceph-osd ceph-common)")
-    server = ceph.Ceph(tmp_path_factory.mktemp("ceph"))
-    yield server.address
-    server.stop()
-
-
-@pytest.fixture
 def s3_place(s3_server: str, s3_credentials: None) -> str:
     """An empty prefix of a bucket on the fast server: `bucket/prefix`."""
-    return _new_place(s3_server)
+    return new_place(s3_server)
 
 
-def _new_place(address: str) -> str:
+def new_place(address: str) -> str:
     if address not in _WITH_BUCKET:
         _client(address, 2).create_bucket(Bucket="desk")
         _WITH_BUCKET.add(address)
@@ -93,7 +72,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path, s3_credentials: Non
         return Settings(store="store", **places)
     monkeypatch.setattr(store_module, "client", _shared_client)
     address = request.getfixturevalue("s3_server" if request.param == "s3" else "ceph_server")
-    return Settings(store=f"s3://{_new_place(address)}", s3_endpoint=address, s3_attempts=2, **places)
+    return Settings(store=f"s3://{new_place(address)}", s3_endpoint=address, s3_attempts=2, **places)
 
 
 def _shared_client(settings: Settings) -> Any:
