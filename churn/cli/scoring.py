@@ -14,7 +14,19 @@ from rich.markup import escape
 from churn import words
 from churn.act import segments
 from churn.base.snapshot import LEFT, RISK
-from churn.cli.common import changing, customers, keep, last_day, out, print_json, progress, real_workspace, registry_of, who
+from churn.cli.common import (
+    changing,
+    customers,
+    keep,
+    last_day,
+    out,
+    print_json,
+    progress,
+    real_workspace,
+    registry_of,
+    who,
+    without_forgotten,
+)
 from churn.data import spreadsheet
 from churn.data.quality import conform, remarks, without_values
 from churn.data.schema import Schema
@@ -84,6 +96,8 @@ def score(
         if publish:
             _check_day(day, before, force)
         warnings = [*without_values(conformed, bundle.reference, bundle.schema), *remarks(conformed, bundle.schema)]
+        conformed, remarked = without_forgotten(conformed, bundle.schema, settings)
+        warnings += remarked
         some, sample = settings.slow_reasons, settings.slow_sample
         scored = batch.score(conformed, bundle.model, reasons, slow_reasons=some, slow_sample=sample, progress=report)
         if bundle.schema.snapshot is None and (gone := _marked(scored.rows, bundle.schema)):

@@ -106,7 +106,7 @@ def _of_some(store: Store, grid: Grid, keep: pl.Expr, since: date | None) -> lis
     columns = [log.KEY, *(column.name for column in grid.columns)]
     found: dict[date, sketch.Sketch] = {}
     for part in log.parts(store, model=grid.model, since=since):
-        rows = sketch.rows_of(store, part, columns)
+        rows = log.rows(store, part, columns)
         if not set(keep.meta.root_names()) <= set(rows.columns):
             continue  # nobody can say who of them is of this group
         counted = sketch.sketch(rows.filter(keep), grid)

@@ -17,11 +17,11 @@ from churn.charts.drift import now_and_before, over_time
 from churn.data.schema import Schema
 from churn.model.store import open_store
 from churn.understand.cohorts import dimensions
-from churn.watch import drift_verdict as verdict
 from churn.watch import drift_report as report
+from churn.watch import drift_verdict as verdict
 from churn.watch.drift import Against, ColumnDrift, Every, WindowDrift
-from churn.watch.shape import shape
 from churn.watch.drift_verdict import STATUS, Verdict
+from churn.watch.shape import shape
 from churn.watch.watched import Watched, watched
 from churn.words import escape_markdown as escape
 from pages.shared import address, data, widgets

@@ -13,9 +13,9 @@ from churn.base.snapshot import RISK
 from churn.score.sketch import Grid
 from churn.watch import drift_report as report
 from churn.watch.drift import WindowDrift, history
+from churn.watch.drift_verdict import Verdict, facts, since, verdict, window_words
 from churn.watch.joint import JointDrift
 from churn.watch.shape import middle, most_changed, shape
-from churn.watch.drift_verdict import Verdict, facts, since, verdict, window_words
 from tests.watch import drifting
 from tests.watch.drifting import FIRST, SCHEMA, customers, days, grid_of
 
