@@ -1,8 +1,9 @@
 """Drift: whether its alarms mean something, and what it costs beside evidently and NannyML.
 
-`watch-alarms-*`: windows of customers like the reference, 20 columns, that raise an alarm all the same: 600 windows of each size, 30
-one after the other against each of 20 references; and with two of three windows in a row. Then five planted changes in 33,000 rows:
-the share of 20 windows in which the change is found and named rightly. `watch-alarms-joint`: the same for how columns go together.
+`watch-alarms-*`: windows of customers like the reference, 20 columns, that raise an alarm all the same: 600 windows of each size,
+30 one after the other against each of 20 references; and with two of three windows in a row. Then five planted changes in 33,000
+rows: the share of 20 windows in which the change is found and named rightly. `watch-alarms-joint`: the same for how columns go
+together.
 
 `watch-*`: a log of a million rows, 30 days × 20 columns, as parquet with nothing counted before; processor time on one core from
 there to all distances, p-values and verdicts. evidently with its default drift preset and NannyML with its default univariate
@@ -38,12 +39,12 @@ _FIRST = date(2026, 10, 1)
 def run() -> list[dict[str, Any]]:
     """Rows as `benchmarks.__main__` prints them; some ten minutes, most of them the peers' and the 4,200 windows'."""
     only = sys.argv[1] if len(sys.argv) > 1 else ""
-    rows: list[dict[str, Any]] = []
-    if not only.startswith("watch-") or only.startswith("watch-alarms") or "watch-alarms".startswith(only):
-        rows += _alarms()
-    if not only.startswith("watch-alarms"):
-        rows += _cost()
-    return rows
+    return [*(_alarms() if _asked(only, "alarms") else ()), *_cost(only)]
+
+
+def _asked(only: str, *names: str) -> bool:
+    """Whether what was asked for by the beginning of a name is, or has among it, one of these."""
+    return any(f"watch-{name}".startswith(only) or only.startswith(f"watch-{name}") for name in names)
 
 
 def _row(name: str, value: float, unit: str, target: str | None = None, **more: Any) -> dict[str, Any]:
@@ -77,17 +78,13 @@ def _false_alarms(size: int) -> dict[str, float]:
     for seed in range(_REFERENCES):
         random = np.random.default_rng((seed, size))
         grid = grid_of(customers(REFERENCE, random))
-        table = (customers(size, random) for _ in range(_WINDOWS))
-        found = history(days(list(_sketched(table, grid)), grid), grid, SCHEMA, every="day")
+        counted = [days([customers(size, random)], grid, first=_FIRST + timedelta(days=i))[0] for i in range(_WINDOWS)]
+        found = history(counted, grid, SCHEMA, every="day")
         raised = [{(one.column, one.what) for one in window.alarming} for window in found]
         alarmed += sum(map(bool, raised))
         lasting += sum(map(bool, persistent(raised)))
         windows += len(found)
     return {"alarmed": 100 * alarmed / windows, "persistent": 100 * lasting / windows}
-
-
-def _sketched(tables: Any, grid: Any) -> Any:
-    return tables
 
 
 def _joint_false_alarms() -> dict[str, float]:
@@ -101,9 +98,7 @@ def _joint_false_alarms() -> dict[str, float]:
     for seed in range(_JOINT_WINDOWS):
         random = np.random.default_rng(seed)
         size = (500, 2_000, 5_000, 33_000)[seed % 4]
-        found = joint_drift(
-            customers(size, random), customers(REFERENCE, random), SCHEMA, model="v1", start=_FIRST, end=_FIRST
-        )
+        found = joint_drift(customers(size, random), customers(REFERENCE, random), SCHEMA, model="v1", start=_FIRST, end=_FIRST)
         alarmed += found is not None and found.p <= FALSE_ALARMS
     return {"alarmed": 100 * alarmed / _JOINT_WINDOWS}
 
@@ -147,25 +142,28 @@ def _planted() -> dict[str, float]:
 # -- cost ------------------------------------------------------------------------
 
 
-def _cost() -> list[dict[str, Any]]:
+def _cost(only: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="churn-bench-") as place:
-        _measure("write", place)
-        ours = _measure("watch", place)
-        day = _measure("day", place)
-        page = _measure("page", place)
-        evidently = _peer("evidently", Path(place))
-        nannyml = _peer("nannyml", Path(place))
-    rows = [
-        _against("drift-vs-evidently", ours["cpu"], "evidently, default preset", evidently["cpu"], "≥ 60"),
-        _against("drift-vs-nannyml", ours["cpu"], "NannyML, univariate calculator", nannyml["cpu"], "≥ 6"),
-        _row("drift-memory", ours["memory"], "MB", "≤ 350"),
-        _row("add-day", 1000 * day["cpu"], "ms", "≤ 50"),
-        _row("page-data", 1000 * page["cpu"], "ms", "≤ 50"),
-        _row("page-data-size", page["bytes"] / 1e6, "MB", "≤ 1"),
-    ]
-    for name, found in (("evidently", evidently), ("nannyml", nannyml)):
-        rows.append(_row(f"drift-{name}-false-alarms", 100 * found["alarmed"] / DAYS, "% of days"))
-    return [*rows, _row("drift-false-alarms", 100 * ours["alarmed"] / DAYS, "% of days")]
+        if _asked(only, "drift", "add-day", "page-data"):
+            _measure("write", place)
+        if _asked(only, "drift"):
+            ours = _measure("watch", place)
+            evidently, nannyml = _peer("evidently", Path(place)), _peer("nannyml", Path(place))
+            rows += [
+                _against("drift-vs-evidently", ours["cpu"], "evidently, default preset", evidently["cpu"], "≥ 60"),
+                _against("drift-vs-nannyml", ours["cpu"], "NannyML, univariate calculator", nannyml["cpu"], "≥ 6"),
+                _row("drift-memory", ours["memory"], "MB", "≤ 350"),
+            ]
+            told = (("drift", ours), ("drift-evidently", evidently), ("drift-nannyml", nannyml))
+            rows += [_row(f"{name}-false-alarms", 100 * found["alarmed"] / DAYS, "% of days") for name, found in told]
+        if _asked(only, "add-day"):
+            rows.append(_row("add-day", 1000 * _measure("day", place)["cpu"], "ms", "≤ 50"))
+        if _asked(only, "page-data"):
+            page = _measure("page", place)
+            rows.append(_row("page-data", 1000 * page["cpu"], "ms", "≤ 50"))
+            rows.append(_row("page-data-size", page["bytes"] / 1e6, "MB", "≤ 1"))
+    return rows
 
 
 def _against(name: str, ours: float, peer: str, theirs: float, target: str) -> dict[str, Any]:
@@ -233,7 +231,8 @@ def _watch(place: Path) -> dict[str, Any]:
 
     start = time.process_time()
     grid = grid_of(pl.read_parquet(place / "reference.parquet"))
-    found = history([Daily("v1", day, sketch(pl.read_parquet(path), grid)) for day, path in _days(place)], grid, SCHEMA, every="day")
+    days = [Daily("v1", day, sketch(pl.read_parquet(path), grid)) for day, path in _days(place)]
+    found = history(days, grid, SCHEMA, every="day")
     cpu = time.process_time() - start
     assert len(found) == DAYS
     assert all(len(window.columns) == 20 for window in found)
