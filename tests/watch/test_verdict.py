@@ -26,7 +26,7 @@ def _window(
     month: int = 8, *, rows: int = 4_000, odds: float | None = 0.0, model: str = "v2", shuffle: bool = False, matured: float = 0.0
 ) -> WindowPerformance:
     """A month whose outcomes follow the risks but for so many log-odds; None for one without outcomes."""
-    rng = np.random.default_rng(month)
+    rng = np.random.default_rng(month + 50)
     margin = np.sort(rng.normal(-1.2, 1.1, rows))[::-1]
     p = 1 / (1 + np.exp(-margin))
     promised = estimated(p, 500)
