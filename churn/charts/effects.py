@@ -19,7 +19,9 @@ _ROOM = 300  # px that a name may take
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
+    """A dot with its range: `name` and `figure` stand above it, `middle` and `range` are in the unit of the scale."""
+
     name: str
     figure: str
     middle: float
@@ -32,7 +34,7 @@ def arms(found: Effect) -> Chart:
     named = ((words.say("arm call"), found.called), (words.say("arm holdout"), found.held))
     there = [(name, arm) for name, arm in named if arm.share is not None]
     colours = _arm_colours(found)
-    rows = [_Row(name, _arm_figure(arm), arm.share or 0.0, arm.interval(found.level), colours[name]) for name, arm in there]
+    rows = [Row(name, _arm_figure(arm), arm.share or 0.0, arm.interval(found.level), colours[name]) for name, arm in there]
     told = [
         words.say(
             "alt arm",
@@ -45,7 +47,7 @@ def arms(found: Effect) -> Chart:
         for name, arm in there
     ]
     high = max((row.range.high for row in rows), default=1.0)
-    return _drawn(rows, 0.0, high, words.say("alt arms", arms=words.sentence_list(told)))
+    return dots_with_ranges(rows, 0.0, high, words.say("alt arms", arms=words.sentence_list(told)))
 
 
 def effects(groups: Sequence[tuple[str, Effect]]) -> Chart:
@@ -55,14 +57,15 @@ def effects(groups: Sequence[tuple[str, Effect]]) -> Chart:
     ----------
     groups: at least one, label and effect, the difference of each known.
     """
-    rows = [_Row(label, _points(found), found.difference or 0.0, found.interval, _colour(found)) for label, found in groups]
+    rows = [Row(label, _points(found), found.difference or 0.0, found.interval, _colour(found)) for label, found in groups]
     low, high = min(0.0, *(row.range.low for row in rows)), max(0.0, *(row.range.high for row in rows))
     first = max(rows, key=lambda row: row.middle)
     alt = words.say("alt effects", count=words.count(len(rows)), first=first.name, points=words.points(first.middle))
-    return _drawn(rows, low, high, alt, zero=True)
+    return dots_with_ranges(rows, low, high, alt, zero=True)
 
 
-def _drawn(rows: Sequence[_Row], low: float, high: float, alt: str, *, zero: bool = False) -> Chart:
+def dots_with_ranges(rows: Sequence[Row], low: float, high: float, alt: str, *, zero: bool = False) -> Chart:
+    """Draw rows on one scale from low to high; with `zero` a dashed line at nothing."""
     height = _MARGIN["t"] + _MARGIN["b"] + _ROW * len(rows)
     data: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
