@@ -15,6 +15,7 @@ from churn.charts.theme import Chart
 _ROW = 50  # px: a line of text, and the range below it
 _MARGIN = {"l": 2, "r": 10, "t": 2, "b": 4}
 _TEXT, _MARK = 0.30, 0.72  # where in a row, from its top, the text and the range are
+_TICK = 0.2  # of a row: how far the line at nothing reaches above and below a range
 _ROOM = 300  # px that a name may take
 
 
@@ -65,13 +66,15 @@ def effects(groups: Sequence[tuple[str, Effect]]) -> Chart:
 
 
 def dots_with_ranges(rows: Sequence[Row], low: float, high: float, alt: str, *, zero: bool = False) -> Chart:
-    """Draw rows on one scale from low to high; with `zero` a dashed line at nothing."""
+    """Draw rows on one scale from low to high; with `zero` a line at nothing."""
     height = _MARGIN["t"] + _MARGIN["b"] + _ROW * len(rows)
     data: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
     if zero:
         line = {"width": 1, "dash": "dash", "color": theme.NEUTRAL}
-        data.append({**_LINES, "x": [0, 0], "y": [0, len(rows)], "line": line})
+        marks = [len(rows) - place - _MARK for place in range(len(rows))]  # beside each range, clear of the names
+        y = [part for mark in marks for part in (mark - _TICK, mark + _TICK, None)]
+        data.append({**_LINES, "x": [0, 0, None] * len(rows), "y": y, "line": line})
     for place, row in enumerate(rows):
         top = len(rows) - place
         data.append({**_LINES, "x": [low, high], "y": [top - _MARK] * 2, "line": {"width": 6, "color": theme.TRACK}})

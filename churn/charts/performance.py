@@ -27,7 +27,7 @@ _PADDING = 0.06  # of the width, at both ends: for the outermost labels
 _TICKS = 6  # windows named on the axis: what fits a phone
 _MARKS = 4  # figures on the upright axis
 _SHADE = "rgba(124,136,150,0.22)"  # neutral, thinned
-_GROUPS = 8
+GROUPS = 8  # drawn at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def group_gaps(groups: Sequence[GroupPerformance], name: Callable[[GroupPerforma
     ----------
     groups: at least one, those worth seeing first. name: what a group is called.
     """
-    shown = groups[:_GROUPS]
+    shown = groups[:GROUPS]
     rows = [Row(name(one), _told(one), one.gap.value, Interval(one.gap.low, one.gap.high), _colour(one)) for one in shown]
     low, high = min(0.0, *(row.range.low for row in rows)), max(0.0, *(row.range.high for row in rows))
     off = sum(one.off for one in shown)
@@ -225,20 +225,18 @@ def _changes(
 def _figures(
     by_model: Sequence[tuple[str, list[_Point]]], measure: Measure, champion: str, first: int, last: int
 ) -> list[dict[str, Any]]:
-    """Beside the last outcome and the last estimate of the model in use, what they are; of the only model where it has none."""
-    points = next((some for model, some in by_model if model == champion), by_model[-1][1])
-    told = [point for point in points if point.came is not None]
+    """Beside the last outcome, and the last estimate of the model in use (of the last one where it has none), what they are."""
     notes = []
+    told = sorted((point for _, some in by_model for point in some if point.came is not None), key=lambda point: point.at)
     if told:
-        point = told[-1]
-        above = point.came is not None and point.came >= point.promised.value
-        label = theme.text(measure.shown(point.came or 0.0), bold=True)
-        shift = {"yanchor": "bottom", "yshift": 9} if above else {"yanchor": "top", "yshift": -9}
-        notes.append(theme.note(label, point.at, point.came or 0.0, anchor="center", **shift))
-    if points[-1].came is None:
-        point = points[-1]
+        point, came = told[-1], told[-1].came or 0.0
+        above = came >= point.promised.value
+        place = {"yanchor": "bottom", "yshift": 9} if above else {"yanchor": "top", "yshift": -9}
+        notes.append(theme.note(theme.text(measure.shown(came), bold=True), point.at, came, anchor="center", **place))
+    point = next((some for model, some in by_model if model == champion), by_model[-1][1])[-1]
+    if point.came is None:
         label = theme.text(measure.shown(point.promised.value))
-        anchor = "right" if _side(point.at, first, last) == "right" and len(points) > 1 else "center"
+        anchor = "right" if _side(point.at, first, last) == "right" and point.at > first else "center"
         notes.append(theme.note(label, point.at, point.promised.value, anchor=anchor, yanchor="bottom", yshift=8))
     return notes
 
