@@ -1,7 +1,8 @@
 """What was promised and what came of it: a line with its band over time and a dot for each outcome; and groups, by how far off.
 
 A line goes solid through windows whose outcomes are known and dashed through those that are only estimated; every model has its
-own, so that no line joins two. A dot outside the band is coloured. A click on a window hands back its model and its first day.
+own, so that no line joins two. A dot outside the band is coloured, orange or, where that is better than promised, blue. A click
+on a window hands back its model and its first day.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby, pairwise
-from typing import Any
+from typing import Any, Literal
 
 from churn import words
 from churn.base.value import Interval
@@ -42,7 +43,8 @@ class Measure:
     promised: Callable[[Figures], Band | None]
     came: Callable[[Figures], float | None]
     shown: Callable[[float], str]
-    least: float | None = 0.0
+    better: Literal["above", "below"] | None = None
+    least: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ def _line(points: Sequence[_Point], colour: str) -> list[dict[str, Any]]:
 
 def _dots(points: Sequence[_Point], measure: Measure, chosen: tuple[str, date] | None) -> dict[str, Any]:
     """A dot where the outcome is, a small hollow one where there is only the promise; all can be clicked."""
-    colours = [_outside(point) for point in points]
+    colours = [_outside(point, measure) for point in points]
     return {
         "type": "scatter",
         "mode": "markers",
@@ -192,8 +194,13 @@ def _dots(points: Sequence[_Point], measure: Measure, chosen: tuple[str, date] |
     }
 
 
-def _outside(point: _Point) -> str:
-    return theme.INK if point.came is None or point.promised.holds(point.came) else theme.RAISES
+def _outside(point: _Point, measure: Measure) -> str:
+    if point.one.few:
+        return theme.NEUTRAL
+    if point.came is None or point.promised.holds(point.came):
+        return theme.INK
+    side = "above" if point.came > point.promised.high else "below"
+    return theme.LOWERS if side == measure.better else theme.RAISES
 
 
 def _said(point: _Point, measure: Measure) -> str:
@@ -247,11 +254,10 @@ def _side(at: float, first: int, last: int) -> str:
 
 
 def _ticks(points: Sequence[_Point]) -> list[_Point]:
-    """Some of the windows, evenly spaced, the first and the last among them."""
-    places = sorted({point.at: point for point in points}.items())
-    if len(places) <= _TICKS:
-        return [point for _, point in places]
-    return [places[round(i * (len(places) - 1) / (_TICKS - 1))][1] for i in range(_TICKS)]
+    """Some of the windows, evenly spaced, the last among them."""
+    places = [point for _, point in sorted({point.at: point for point in points}.items())]
+    step = -(-len(places) // _TICKS)
+    return places[::-step][::-1]
 
 
 def _alt(points: Sequence[_Point], measure: Measure) -> str:

@@ -24,7 +24,7 @@ from churn.watch import performance as performances
 from churn.watch.by_group import GroupPerformance, by_group, worst_first
 from churn.watch.figures import Band, Figures
 from churn.watch.performance import LIST_SIZE, Every, ModelFacts, Whose, WindowPerformance
-from churn.watch.verdict import verdict, when
+from churn.watch.verdict import in_100, verdict, when
 from churn.words import escape_markdown as escape
 from pages.shared import address, data, state, widgets
 from pages.shared.data import Pair, Question
@@ -149,7 +149,8 @@ def _history(pair: Pair, asked: _Asked) -> Question[tuple[tuple[str, ...], tuple
         store = open_store(data.desk().settings)
         facts, looked = _facts(pair), _looked_at(pair, whose)
         given: dict[str, Any] = {"today": _today(), "every": every, "facts": facts, "damaged": damaged, **looked}
-        return tuple(damaged), performances.of_log(store, pair.schema, size=size, **given)
+        found = performances.of_log(store, pair.schema, size=size, **given)
+        return tuple(damaged), found
 
     return ("performance", asked, _state(pair)), work
 
@@ -254,7 +255,7 @@ def _measures(pair: Pair) -> dict[str, tuple[Measure, str]]:
 
     found = {
         "Left, of the list": (
-            Measure("share of the list that left", lambda f: f.precision, lambda f: at(f.precision), words.percent, None),
+            Measure("share of the list that left", lambda f: f.precision, lambda f: at(f.precision), words.percent),
             "Share of the riskiest on the list that left",
         ),
         "Left, of all": (
@@ -266,11 +267,11 @@ def _measures(pair: Pair) -> dict[str, tuple[Measure, str]]:
             "Revenue of those who left, against that expected to leave",
         ),
         "Ranking": (
-            Measure("pairs told apart", lambda f: f.auc, lambda f: at(f.auc), _in_100, None),
+            Measure("pairs told apart", lambda f: f.auc, lambda f: at(f.auc), _in_100, "above"),
             "How many times in 100 it picks the leaver over a stayer",
         ),
         "Error": (
-            Measure("error of the risks", lambda f: f.log_loss, lambda f: at(f.log_loss), _error, None),
+            Measure("error of the risks", lambda f: f.log_loss, lambda f: at(f.log_loss), _error, "below"),
             "Error of the risks (log-loss), lower is better",
         ),
     }
@@ -280,7 +281,7 @@ def _measures(pair: Pair) -> dict[str, tuple[Measure, str]]:
 
 
 def _in_100(value: float) -> str:
-    return words.points(value, signed=False, unit=False)
+    return in_100(Band(value, value, value))
 
 
 def _error(value: float) -> str:
@@ -309,7 +310,8 @@ def _over_time(pair: Pair, found: Sequence[WindowPerformance], window: WindowPer
     measure, says = measures[shown if shown in measures else next(iter(measures))]
     caption.caption(
         f"{says} · line: promised, dashed while outcomes are not known · shaded: where outcomes should lie (19 times in 20) · "
-        "dot: what happened, orange outside · below: share of outcomes known · click a dot to look at it"
+        "dot: what happened, orange where it is outside, blue where that is better · below: share of outcomes known · "
+        "click a dot to look at it"
     )
 
     def clicked(ids: list[Any]) -> None:
@@ -344,6 +346,8 @@ def _promised(window: WindowPerformance, every: Every) -> None:
     gap, slope = window.realised.calibration, window.realised.slope
     size = words.points(abs(gap.value), signed=False, decimals=1)
     told = f"In all, {size} {'more' if gap.value > 0 else 'fewer'} left than promised"
+    if not words.rounded(gap.value, 3):
+        told = "In all, as many left as promised"
     if slope is not None and not slope.holds(1.0):
         told += "; high risks were " + (
             "promised too low, low ones too high" if slope.value > 1 else "too high, low ones too low"
@@ -434,6 +438,8 @@ def _by_group(pair: Pair, asked: _Asked, window: WindowPerformance) -> None:
         most = max((one.rows for one in some), default=0)
         st.markdown(words.say("too few", count=words.count(most), least=words.count(pair.snapshot.small_group)))
         return
+    if not any(one.off for one in shown):
+        st.markdown("None of them is off by more than chance.")
     left, right = st.columns([0.5, 0.5], gap="medium")
     with left:
         widgets.chart(group_gaps(shown, lambda one: _group_name(pair, one)), key="_gaps")
