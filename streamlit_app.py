@@ -39,12 +39,8 @@ MENU = {
     ),
 }
 
-WHOLE = (
-    CAMPAIGNS,
-    SCORE_FILE,
-    PERFORMANCE,
-    CHAMPION,
-)  # about the model, a file or a list that was made, not about chosen customers
+# about the model, a file or a list that was made, not about chosen customers
+WHOLE = (CAMPAIGNS, SCORE_FILE, PERFORMANCE, CHAMPION)
 
 
 def frame() -> None:
