@@ -18,6 +18,7 @@ CALL_LIST = st.Page("pages/act/call_list.py", title="Call list", url_path="call-
 CAMPAIGNS = st.Page("pages/act/campaigns.py", title="Campaigns", url_path="campaigns")
 SCORE_FILE = st.Page("pages/act/score_file.py", title="Score a file", url_path="score-file")
 DRIFT = st.Page("pages/watch/drift.py", title="Drift", url_path="drift")
+PERFORMANCE = st.Page("pages/watch/performance.py", title="Performance", url_path="performance")
 CHAMPION = st.Page("pages/watch/champion.py", title="Champion", url_path="champion")
 MENU = {
     "Understand": (
@@ -35,11 +36,13 @@ MENU = {
     ),
     "Watch": (
         (DRIFT, ":material/timeline:"),
+        (PERFORMANCE, ":material/speed:"),
         (CHAMPION, ":material/workspace_premium:"),
     ),
 }
 
-WHOLE = (CAMPAIGNS, SCORE_FILE, DRIFT, CHAMPION)  # about the model, a file or a list that was made, not about chosen customers
+# about the model, a file or a list that was made, not about chosen customers
+WHOLE = (CAMPAIGNS, SCORE_FILE, DRIFT, PERFORMANCE, CHAMPION)
 
 
 def frame() -> None:
