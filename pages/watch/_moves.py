@@ -20,6 +20,7 @@ from pages.watch._table import RIGHT, Columns, table
 
 _AT_ONCE = 200_000  # customers that are compared without being asked to
 _PARTS = 5  # columns that are named; the others are one line
+_TWO_LINES = 58  # px of a row
 _TABLE, _OPEN = "_moved", "_moved_open"
 
 
@@ -155,8 +156,8 @@ def _most(pair: Pair, found: Moves, first: str, second: str) -> None:
             versions.differs(one, schemas, customer.row if (customer := rows[one.key]) else {}) for one in found.most
         ],
     }
-    config: dict[str, Any] = dict.fromkeys((first, second, "Differs"), RIGHT)
-    config["Customer"] = st.column_config.ButtonColumn(type="tertiary", alignment="left", on_click=clicked, key=click)
+    config: dict[str, Any] = dict.fromkeys((first, second, "Differs"), st.column_config.TextColumn(alignment="right", width=72))
+    config["Customer"] = st.column_config.ButtonColumn(type="tertiary", alignment="left", on_click=clicked, key=click, width=150)
     top = found.most[0]
     st.dataframe(
         pyarrow.table(columns),
@@ -166,6 +167,7 @@ def _most(pair: Pair, found: Moves, first: str, second: str) -> None:
         selection_mode="single-row",
         key=_TABLE,
         height="content",
+        row_height=_TWO_LINES,
         alt=f"Table: {len(found.most)} customers; {top.key} leads, {words.percent(top.first)} and {words.percent(top.second)}.",
     )
     if st.session_state.pop(_OPEN, False):
