@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from churn import words
 from churn.base.snapshot import RISK
 from churn.data.schema import Schema
 from churn.model.risk_model import Explanation, RiskModel
@@ -133,6 +134,11 @@ def moves(
     )
 
 
+def columns(rows: Path) -> dict[str, pl.DataType]:
+    """The columns of a scoring's file and their types, for `churn.score.promotion.check_columns`."""
+    return dict(pl.read_parquet_schema(rows))
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class _Risks:
     first: Floats
@@ -153,12 +159,12 @@ def _risks(
     """Both models' risks, in slices, so that memory does not grow with the base."""
     money = schema.money.column if schema.money else None
     own = [] if known else list(first.schema.names)
-    columns = list(dict.fromkeys([RISK, *([money] if money else []), *own, *second.schema.names]))
+    wanted = list(dict.fromkeys([RISK, *([money] if money else []), *own, *second.schema.names]))
     parts: tuple[list[Floats], list[Floats]] = ([], [])
     revenue = np.zeros(2)
     size = len(places) if places is not None else int(pl.scan_parquet(rows).select(pl.len()).collect().item())
     for start in range(0, size, CHUNK):
-        table = _slice(rows, columns, start) if places is None else _at(rows, columns, places[start : start + CHUNK])
+        table = _slice(rows, wanted, start) if places is None else _at(rows, wanted, places[start : start + CHUNK])
         risks = (table[RISK].to_numpy() if known else first.score(table).risk, second.score(table).risk)
         for kept, risk in zip(parts, risks, strict=True):
             kept.append(risk)
@@ -200,27 +206,26 @@ class _Asked:
         return Direction(len(some), float(change[some].mean()), parts, len(asked))
 
     def _explained(self, some: Places) -> tuple[Explanation, Explanation]:
-        columns = list(dict.fromkeys([*self.first.schema.names, *self.second.schema.names]))
-        table = self._table(some, columns)
+        table = self._table(some, list(dict.fromkeys([*self.first.schema.names, *self.second.schema.names])))
         return self.first.explain(table), self.second.explain(table)
 
-    def _table(self, some: Places, columns: list[str]) -> pl.DataFrame:
-        return _at(self.rows, columns, self.places[some])
+    def _table(self, some: Places, wanted: list[str]) -> pl.DataFrame:
+        return _at(self.rows, wanted, self.places[some])
 
 
-def _slice(rows: Path, columns: list[str], start: int) -> pl.DataFrame:
-    table: pl.DataFrame = pl.scan_parquet(rows).select(columns).slice(start, CHUNK).collect()
+def _slice(rows: Path, wanted: list[str], start: int) -> pl.DataFrame:
+    table: pl.DataFrame = pl.scan_parquet(rows).select(wanted).slice(start, CHUNK).collect()
     return table
 
 
-def _at(rows: Path, columns: list[str], places: Places) -> pl.DataFrame:
+def _at(rows: Path, wanted: list[str], places: Places) -> pl.DataFrame:
     """The rows at some places of a file, in the order of the places; no more than a slice is in memory at once."""
     order = np.argsort(places, kind="stable")
     ordered = places[order]
     found = []
     for start in np.unique(ordered // CHUNK) * CHUNK:
         within = ordered[(ordered >= start) & (ordered < start + CHUNK)] - start
-        found.append(_slice(rows, columns, int(start))[within])
+        found.append(_slice(rows, wanted, int(start))[within])
     back = np.empty_like(order)
     back[order] = np.arange(len(order))
     table: pl.DataFrame = pl.concat(found)[back]
@@ -285,3 +290,71 @@ def ancestors(version: str, known: Iterable[Lineage]) -> tuple[str, ...]:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+# -- in words --------------------------------------------------------------------
+
+
+def sentence(found: Moves, names: tuple[str, str], schema: Schema) -> str:
+    """How many change band and what that comes to, with the second version in place of the first."""
+    asked = f"{words.count(found.customers)} customers"
+    if found.customers < found.of:
+        asked = f"{asked} asked about, of {words.count(found.of)},"
+    if not found.moving:
+        return f"None of {asked} changes band with {names[1]}."
+    ways = [f"{words.count(one.customers)} to a {side} one" for one, side in ((found.up, "higher"), (found.down, "lower")) if one]
+    verb = "changes" if found.moving == 1 else "change"
+    moving = f"{words.count(found.moving)} of {asked} {verb} band with {names[1]}: {words.sentence_list(ways)}."
+    before, after = found.leavers
+    ends = [_from_to("Expected leavers", words.count(before), words.count(after))]
+    if found.revenue is not None:
+        ends.append(_from_to("revenue at risk", *(words.money(one, schema.currency, cents=False) for one in found.revenue)))
+    return f"{moving} {words.sentence_list(ends)}."
+
+
+def _from_to(what: str, before: str, after: str) -> str:
+    verb = "go" if what.endswith("s") else "goes"
+    stays = "stay" if what.endswith("s") else "stays"
+    return f"{what} {stays} {after}" if before == after else f"{what} {verb} from {before} to {after}"
+
+
+def part_name(part: Part, schemas: tuple[Schema, Schema]) -> str:
+    """The column behind a part as people call it; the typical customer for the part that belongs to the model."""
+    if part.feature is None:
+        return "A typical customer"
+    return next(schema.feature(part.feature).label for schema in schemas if part.feature in schema)
+
+
+def differs(moved: Moved, schemas: tuple[Schema, Schema], row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the second model sees otherwise in one customer, the largest difference first: `Contract: Monthly +15 (was +4)`.
+
+    row: the customer's values, as far as the desk has them. What reads the same in print is left out.
+    """
+    told = []
+    for part in moved.parts:
+        points = [words.points(one, unit=False) for one in (part.first, part.second)]
+        if part.feature is None:
+            points = [words.percent(one) for one in (part.first, part.second)]
+        if points[0] == points[1]:
+            continue
+        name = part_name(part, schemas)
+        if part.feature is not None and part.feature in row and part.feature in schemas[0]:
+            name = words.value_text(row[part.feature], schemas[0].feature(part.feature), schemas[0])
+        told.append(f"{name} {points[1]} (was {points[0]})")
+    return tuple(told)
+
+
+def side_by_side(first: Lineage, second: Lineage) -> tuple[tuple[str, str, str, str], ...]:
+    """Where two versions come from, as rows of a comparison; the last cell says whether they share it."""
+    rows = (
+        ("Table", _sum(first.table), _sum(second.table)),
+        ("Schema", _sum(first.schema), _sum(second.schema)),
+        ("Training run", first.run, second.run),
+        ("Made to succeed", first.parent, second.parent),
+    )
+    return tuple((what, a or words.NOTHING, b or words.NOTHING, "the same" if a and a == b else "") for what, a, b in rows)
+
+
+def _sum(value: str | None) -> str | None:
+    """Enough of a sum to tell tables apart by."""
+    return value[:10] if value else None
