@@ -16,6 +16,7 @@ from churn.base.snapshot import RISK
 from churn.charts.drift import now_and_before, over_time
 from churn.data.schema import Schema
 from churn.model.store import open_store
+from churn.score.sketch import Grid
 from churn.understand.cohorts import dimensions
 from churn.watch import drift_report as report
 from churn.watch import drift_verdict as verdict
@@ -96,6 +97,7 @@ def _watched(pair: Pair, every: Every | None, against: Against, whose: tuple[str
             every=every,
             against=against,
             importance=pair.snapshot.facts.get("mean_size"),
+            grid=pair.answer("drift grid", lambda: Grid.of(pair.bundle)),
             keep=group.expression(whose[0]) if group is not None and whose is not None else None,
         )
 
@@ -180,6 +182,8 @@ def _what_to_do(found: Watched, told: Verdict) -> None:
         with st.container(horizontal=True, gap="small", key=f"_verdict {line.lead}"):
             st.markdown(_ICONS[line.mark], width="content")
             st.markdown(f"**{escape(line.lead)}** {escape(line.text)}", width="stretch")
+    if found.windows[-1].alarming:
+        widgets.way("See whether the ranking still holds", lambda: None, "pages/watch/performance.py")
 
 
 # -- the columns -----------------------------------------------------------------------
