@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, get_args
 
 import pyarrow
@@ -20,7 +20,7 @@ from churn.score.sketch import Grid
 from churn.understand.cohorts import dimensions
 from churn.watch import drift_report as report
 from churn.watch import drift_verdict as verdict
-from churn.watch.drift import Against, ColumnDrift, Every, WindowDrift
+from churn.watch.drift import Against, ColumnDrift, Every, WindowDrift, span
 from churn.watch.drift_verdict import STATUS, Verdict
 from churn.watch.shape import shape
 from churn.watch.watched import Watched, watched
@@ -35,6 +35,7 @@ _ALL = "All customers"
 _COMPARED = {"reference": "Training", "before": "Window before"}
 _ICONS = {"moved": ":material/warning:", "watch": ":material/visibility:", "steady": ":material/check_circle:"}
 _COLOURS = ["#B3440F", "#8A6100", "#5A6675", "#5A6675"]  # of Moved, Watch, Steady, Too few
+_MISSED_DAYS = 7  # without predictions that are said, where windows are shorter
 _LOOK_S = 60  # how long what was read of the log may be old
 _ROWS = 14  # of the table before it scrolls
 _ROW_PX = 35
@@ -62,6 +63,10 @@ def page(pair: Pair) -> None:
         who = f"{widgets.group_name(pair, *((one,) for one in whose))}: " if whose else ""
         st.title(escape(f"{who}{words.lower_first(told.title) if who else told.title}"), anchor=False)
         st.markdown(f":gray[{escape(told.sentence)}]")
+        if since := _nothing_since(found):
+            st.info(
+                f"Nothing has been predicted since {words.day(since)}: this page is as old as that.", icon=":material/history:"
+            )
     left, right = st.columns([0.6, 0.4], gap="medium")
     with left:
         _risks(found, against)
@@ -159,6 +164,13 @@ def _nothing(pair: Pair, found: Watched, against: Against, whose: tuple[str, str
     st.markdown(f":gray[{escape(text)}]")
     if command:
         st.code(command, language=None)
+
+
+def _nothing_since(found: Watched) -> date | None:
+    """The last day that predictions are about, where at least one whole window has gone by without any."""
+    first, _ = span(datetime.now(UTC).date(), found.every)
+    last = found.windows[-1].end
+    return last if last < first - timedelta(days=1) and (first - last).days > _MISSED_DAYS else None
 
 
 def _risks(found: Watched, against: Against) -> None:

@@ -103,6 +103,13 @@ def test_one_scoring_and_too_few(tmp_path: Path, run_page: Run) -> None:
     assert again.title[0].value == "There is no window before to compare with"
 
 
+def test_what_is_old_is_said_to_be(tmp_path: Path, run_page: Run) -> None:
+    bundle = publish_model(tmp_path)
+    publish_scoring(tmp_path, bundle, date(2025, 3, 31))
+    (told,) = run_page(tmp_path, PAGE).info
+    assert told.value == "Nothing has been predicted since 31 Mar 2025: this page is as old as that."
+
+
 def test_nothing_logged_and_only_another_model(tmp_path: Path, run_page: Run) -> None:
     bundle = publish_model(tmp_path)
     publish_scoring(tmp_path, bundle, TODAY)
