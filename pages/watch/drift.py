@@ -273,7 +273,7 @@ def _one_column(pair: Pair, found: Watched, column: str, against: Against) -> No
     st.caption(f"{per} · {escape(verdict.window_words(now, found.every))}")
     widgets.chart(now_and_before(spread, name, then=then), key="_drift_shape")
     st.caption("How far it has moved over time, in points")
-    widgets.chart(over_time(found.windows, column, name, height=170), key="_drift_column")
+    widgets.chart(over_time((*found.earlier, *found.windows), column, name, height=190), key="_drift_column")
     told = " · ".join(f"{escape(what)}: **{escape(value)}**" for what, value in verdict.facts(now, column))
     st.markdown(told)
 
