@@ -75,7 +75,7 @@ class ColumnDrift:
     """One column in one window against what it is compared with.
 
     `distance`: 0–1, among the values known on either side. `band`: from which distance on this window would say watch, and moved:
-    for few customers chance alone goes farther than the thresholds (of a category this is about right). `p`, `q`: of the distance.
+    for few customers chance alone goes farther than the thresholds (about so for a category). `p`, `q`: of the distance.
     `status`: the worst of what was found about the column, missing values and new levels included. `psi`: population stability
     index, shown but never an alarm.
     `missing`, `missing_reference`: shares; what could not be read is missing, and `unreadable` says why. `below`, `above`:
