@@ -85,6 +85,8 @@ def watch(
     """
     step = progress or _silent
     rules, every = Rules.of(desk.settings), windows_of(desk.settings.watch_every)
+    if desk.settings.retrain not in ("promote", "shadow", "keep", "no"):
+        raise SettingsError(f"setting 'retrain' must be promote, shadow, keep or no, not {desk.settings.retrain!r}")
     pointer = desk.registry.pointer()
     if pointer is None:
         raise NoChampion("there is no champion to watch; train one: churn train TABLE --schema schema.yaml --promote")
