@@ -11,7 +11,7 @@ from typing import Literal, cast
 from churn.errors import ChurnError, NoChampion, SettingsError, StoreConflict
 from churn.learn.joint import joint_of_window
 from churn.model.bundle import Bundle
-from churn.model.registry import Pointer, ScoringInfo
+from churn.model.registry import Pointer
 from churn.renew import decide, retrain, signals
 from churn.renew.decide import Due, Evidence
 from churn.renew.retrain import Desk
@@ -100,8 +100,7 @@ def watch(
     champion = desk.registry.load_model(pointer.model)
     step("Counting what was logged", 0, 0)
     built = sketch.ensure(desk.store, desk.registry)
-    shown = _shown(desk, pointer)
-    seen = _look(desk, champion, shown, today, every, rules, step)
+    seen = _look(desk, champion, pointer, today, every, rules, step)
     conditions = rules.judge(seen.signals)
     changes = alerts.update(desk.records, conditions, model=champion.version, today=today)
     step("Sending alerts", 0, 0)
@@ -160,10 +159,9 @@ def champion_since(desk: Desk, model: str, today: date) -> date:
     return min((part.date for part in log.parts(desk.store, model=model)), default=today)
 
 
-def _look(
-    desk: Desk, champion: Bundle, shown: ScoringInfo | None, today: date, every: Every, rules: Rules, step: Progress
-) -> _Seen:
+def _look(desk: Desk, champion: Bundle, pointer: Pointer, today: date, every: Every, rules: Rules, step: Progress) -> _Seen:
     """Drift and performance of the champion, and all signals."""
+    shown = next((info for info in desk.registry.scorings() if info.id == pointer.scoring), None)
     version, schema, settings = champion.version, champion.schema, desk.settings
     step("Looking for drift", 0, 0)
     days = [one for one in sketch.read(desk.store, model=version) if one.day <= today]
@@ -190,7 +188,7 @@ def _look(
         *signals.of_drift(moved, schema, settings),
         signals.of_loss(losses, found, version),
         signals.of_estimate(changes, found, version),
-        signals.of_bad_data(_held(desk, today), today),
+        signals.of_bad_data(_held(desk, pointer), today),
         signals.of_age(shown.created if shown else None, today, settings),
     )
     return _Seen(moved, found, signalled)
@@ -210,15 +208,10 @@ def _test_joint(
     return joint.read(desk.store, champion.version)
 
 
-def _shown(desk: Desk, pointer: Pointer) -> ScoringInfo | None:
-    return next((info for info in desk.registry.scorings() if info.id == pointer.scoring), None)
-
-
-def _held(desk: Desk, today: date) -> Mapping[date, str]:
-    """Batches in quarantine that nobody has decided about and after which no table was scored, with what is wrong with each."""
-    scored = max((info.created for info in desk.registry.scorings(newest=1) if info.created), default=None)
-    waiting = [one for one in quarantine.batches(desk.store) if one.released is None]
-    return {one.since.date(): _without_values(one) for one in waiting if scored is None or one.since > scored}
+def _held(desk: Desk, pointer: Pointer) -> Mapping[date, str]:
+    """Batches in quarantine that nobody has decided about and after which no table was shown, with what is wrong with each."""
+    waiting = [one for one in quarantine.batches(desk.store) if one.released is None and one.since > pointer.since]
+    return {one.since.date(): _without_values(one) for one in waiting}
 
 
 def _without_values(held: quarantine.Held) -> str:

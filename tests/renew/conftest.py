@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from churn.base.records import Records
+from churn.data.quality import conform
 from churn.data.schema import Schema
 from churn.learn import training
 from churn.model.registry import Registry
@@ -104,8 +105,6 @@ class World:
 
     def publish(self, day: date, model: str) -> None:
         bundle = self.registry.load_model(model)
-        from churn.data.quality import conform
-
         scored = batch.score(conform(self.story.of(day), SCHEMA), bundle.model)
         publish(scored, bundle, self.registry, self.store, as_of=day, who="ann")
 
