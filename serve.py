@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from churn.settings import Settings
     from pages.shared.data import Pair
 
-# Before anything loads numpy: under contention one thread a process cut the 95th percentile of an edit from 1,233 to 44 ms.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
+# Under contention one thread a process cut the 95th percentile of an edit from 1,233 to 44 ms. It has to be said before anything
+# loads numpy, and how many heaps there are before the process begins.
+THREADS = {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+os.environ.setdefault("OMP_NUM_THREADS", THREADS["OMP_NUM_THREADS"])
 HERE = Path(__file__).resolve().parent
 _COLLECT_EVERY_S = 5.0
 if str(HERE) not in sys.path:  # `churn app` starts from anywhere
@@ -132,9 +133,10 @@ def run(settings: Settings) -> NoReturn:
     """Replace this process by the server of one workspace, at `settings.address` and `settings.port`.
 
     A process of its own, because the command's imports would stay in the server's memory, and because the number of
-    arithmetic threads has to be set before numpy is loaded.
+    arithmetic threads has to be set before numpy is loaded, and that of heaps before anything is: every visitor's script runs in
+    a thread of its own, and what one of them let go of in its own heap serves no other.
     """
-    environ = dict(os.environ, CHURN_HOME=str(settings.home), OMP_NUM_THREADS="1")
+    environ = dict(os.environ, CHURN_HOME=str(settings.home), **THREADS)
     for item in fields(settings):
         if item.name != "home":
             environ[f"CHURN_{item.name.upper()}"] = str(getattr(settings, item.name))
@@ -143,6 +145,9 @@ def run(settings: Settings) -> NoReturn:
 
 def main() -> None:
     """Serve with the settings of the environment until interrupted. Raises SettingsError for an address it may not listen at."""
+    import socket
+    import sys
+
     import uvicorn
 
     app = build()
@@ -151,10 +156,14 @@ def main() -> None:
 
     settings = data.desk().settings
     visitor(settings)
-    uvicorn.run(
+    family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
+    try:
+        listening = socket.create_server((settings.address, settings.port), family=family, backlog=2048)
+    except OSError as error:  # somebody was faster since the command looked
+        why = os.strerror(error.errno or 0)
+        sys.exit(f"port {settings.port} of {settings.address} cannot be used ({why}); choose another with --port")
+    server = uvicorn.Config(
         app,
-        host=settings.address,
-        port=settings.port,
         log_level="warning",
         access_log=False,
         ws="websockets-sansio",
@@ -162,6 +171,7 @@ def main() -> None:
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=2,
     )
+    uvicorn.Server(server).run(sockets=[listening])
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from serve import THREADS
+
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = int(os.environ.get("CHURN_BENCH_ROWS", 1_000_000))
 VISITORS = int(os.environ.get("CHURN_BENCH_VISITORS", 50))
@@ -96,7 +98,7 @@ class _Server:
 def _environment(home: Path, port: int) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CHURN_", "STREAMLIT_"))}
     extra = {"CHURN_BENCH_ROWS": str(ROWS)} if port == 1 else {"CHURN_PORT": str(port)}
-    return kept | {"CHURN_HOME": str(home), "OMP_NUM_THREADS": "1"} | extra
+    return kept | {"CHURN_HOME": str(home)} | THREADS | extra
 
 
 @contextmanager

@@ -180,14 +180,20 @@ def _page(model: Any, schema: Any, table: pl.DataFrame, evidence: Any) -> Any:
     return show
 
 
-def _peers(table: pl.DataFrame, schema: Any, edits: list[Any], customers: list[int]) -> dict[str, Any]:
-    """What the peers say, in an environment made on first use from its pinned requirements."""
-    python = PEERS / "bin" / "python"
+def environment(place: Path, pinned: Path) -> Path:
+    """The Python of an environment of peers, made on first use from its pinned requirements."""
+    python = place / "bin" / "python"
     if not python.exists():
         uv = shutil.which("uv") or str(HERE.parent / ".venv" / "bin" / "uv")
-        subprocess.run([uv, "venv", "--python", "3.11", PEERS], check=True)
-        environ = {**os.environ, "VIRTUAL_ENV": str(PEERS), "UV_COMPILE_BYTECODE": "1"}
-        subprocess.run([uv, "pip", "install", "-q", "--require-hashes", "-r", PINNED], check=True, env=environ)
+        subprocess.run([uv, "venv", "--python", "3.11", place], check=True)
+        environ = {**os.environ, "VIRTUAL_ENV": str(place), "UV_COMPILE_BYTECODE": "1"}
+        subprocess.run([uv, "pip", "install", "-q", "--require-hashes", "-r", pinned], check=True, env=environ)
+    return python
+
+
+def _peers(table: pl.DataFrame, schema: Any, edits: list[Any], customers: list[int]) -> dict[str, Any]:
+    """What the peers say."""
+    python = environment(PEERS, PINNED)
     asked = {
         "target": "__left__",
         "numbers": [feature.name for feature in schema.numbers],

@@ -21,6 +21,7 @@ from churn.errors import SettingsError
 
 DEMO = "demo"
 _PLACES = ("store", "cache", "data")
+_OFF = ("", "off")
 _OTHERS = {"CHURN_HOME", "CHURN_SMTP_PASSWORD"}  # variables that are no settings; a secret is no value to be shown or stored
 _TABLES = ("source", "outcomes_source", "training_table")
 _SWITCH = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
@@ -44,6 +45,14 @@ class Settings:
         "",
         "Where what people make is kept, such as campaigns: a database URL of SQLAlchemy's, SQLite or PostgreSQL; empty for the "
         "file `records.sqlite` in the folder of `data`. It is made on first use.",
+    )
+    mlflow: str = _setting(
+        "sqlite:///data/{workspace}/mlflow.sqlite",
+        "Where MLflow keeps the runs of trainings and the registry of versions: an SQLite file or the URL of a tracking server; "
+        "`off`, or empty in config.yaml, for nowhere.",
+    )
+    mlflow_wait_s: float = _setting(
+        10.0, "How long a command waits at its end for its runs to be kept; what takes longer goes on without it.", least=0
     )
     cache: str = _setting(".cache/{workspace}", "Folder for verified local copies of what the store holds.")
     s3_endpoint: str = _setting("", "Address of an S3-compatible server; empty for AWS itself.")
@@ -187,6 +196,11 @@ class Settings:
         """Whether everything in this workspace is made up and must say so."""
         return self.workspace == DEMO
 
+    @property
+    def keeps_runs(self) -> bool:
+        """Whether trainings are kept in MLflow."""
+        return self.mlflow not in _OFF
+
     @classmethod
     def load(
         cls,
@@ -244,10 +258,13 @@ class Settings:
         if name == DEMO:  # simulated and real data never share a place, whatever the settings say
             for key in (*_PLACES, "database", "suppression", *_TABLES):
                 values.pop(key, None)
+            if values.get("mlflow") not in _OFF:
+                values.pop("mlflow", None)
         defaults = {f.name: f.default for f in fields(cls)}
         for key in _PLACES:
             values[key] = str(values.get(key, defaults[key])).replace("{workspace}", str(name))
-        values["database"] = str(values.get("database", "")).replace("{workspace}", str(name))
+        for key in ("database", "mlflow"):
+            values[key] = str(values.get(key, defaults[key])).replace("{workspace}", str(name))
         if name != DEMO:
             _keep_out_of_demo(values, home)
         return cls(**values, home=home)

@@ -281,6 +281,7 @@ TEMPLATES = {
     "stopped nobody": "Nobody may be called.",
     "next worth": "the next would be worth {worth}",
     "next loses": "the next would lose {worth}",
+    "next nothing": "the next would bring nothing",
     "next risk": "the next has a risk of {risk}",
     # charts, for those who do not see them
     "alt waterfall": "Waterfall: points of risk for {count} facts, from {typical} to {risk}; {most} {points}.",
@@ -312,6 +313,10 @@ TEMPLATES = {
     ),
     "alt calibration none off": "none is off by more than chance",
     "alt calibration off": "{count} off by more than chance",
+    "alt gains": "Two gain curves: leavers found by customers called, riskiest first; in the riskiest {share}, {found}.",
+    "found by": "{name} finds {found}",
+    "alt promises": "Dots of two models: left against promised, by risk; of the riskiest group, {told}.",
+    "promised by": "{name} promised {promised}, {left} left",
     "found": "{found} of leavers in the riskiest {share}",
     "by chance": "by chance",
     "promised kept": "promise kept",

@@ -13,6 +13,8 @@ from .model import ceph_server as ceph
 REPOSITORY = Path(__file__).resolve().parents[1]
 REAL_TABLES = Path(os.environ.get("CHURN_REALDATA", REPOSITORY.parent / "shared" / "data"))
 
+os.environ.setdefault("CHURN_MLFLOW", "off")  # a second of processor time for each training; what is about it asks for it
+
 
 @pytest.fixture(scope="session")
 def real_table() -> Callable[[str], Path]:

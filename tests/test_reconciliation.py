@@ -52,7 +52,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "catboost": {"depth": 3, "learning_rate": 0.1, "l2_leaf_reg": 3.0, "trees": 80},
     "gradient-boosting": {"learning_rate": 0.1, "max_depth": 3, "trees": 40},
 }
-_CALIBRATED = 500  # rows on which a calibrated estimator is judged
+_CALIBRATED = 200  # rows on which a calibrated estimator is judged
 MODELS = ("logistic-regression", "lightgbm", "catboost", "average")
 
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
 from typing import Final, Literal, overload
@@ -37,7 +37,7 @@ from churn.act.eligibility import NOBODY, SAME_PHONE, UNLIKE, Candidates, LeftOu
 from churn.act.uplift_base import Uplift
 from churn.base.expected_value import Assumptions, best_first, customer_value, expected_value, offer_cost
 from churn.base.groups import BAND
-from churn.base.snapshot import CONTACTS, MOST_ROWS, RISK, Pool, Snapshot, rows_at
+from churn.base.snapshot import CONTACTS, MOST_ROWS, RISK, Snapshot, rows_at
 from churn.base.value import LEVEL, Covariance, Interval
 from churn.data.contacts import masked, normalise_phones
 from churn.data.disk import disk
@@ -106,13 +106,14 @@ def usual_offer(schema: Schema) -> float:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Ranking:
-    """Those who may be called, best first; each phone once.
+    """Those who may be called, best first, each phone once; of more than a list can hold, the first `MOST` and one more, for a
+    cut to say what the next would be worth.
 
     `places` int64, `risk`, `value` (V) and `worth` (EV) float64 [n]; the last two are None without money. `lowers`: by how much
     calling lowers the risk [n], where that is what they are ranked by, else None; it was judged as an order, and of one customer
     alone it says too little to be shown. `household` uint32 [n].
-    `behind`: places, and their households, of those left out for the same phone, best first. `left_out`: by reason in the fixed
-    order; `asked`: everybody of the filter, which is `left_out` and n together.
+    `behind`: places, and their households, of those left out for the same phone, in the order of the base. `left_out`: by reason
+    in the fixed order; `asked`: everybody of the filter: those left out and all who could be ranked.
     """
 
     places: NDArray[np.int64]
@@ -147,7 +148,7 @@ class Cut:
     def in_words(self, schema: Schema) -> str:
         """`Stopped at capacity; the next would be worth $11.`"""
         if self.next_worth is not None:
-            template = "next worth" if self.next_worth > 0 else "next loses"
+            template = "next worth" if self.next_worth > 0 else "next loses" if self.next_worth <= -0.005 else "next nothing"
             following = words.say(template, worth=words.money(abs(self.next_worth), schema.currency))
         else:
             following = "" if self.next_risk is None else words.say("next risk", risk=words.percent(self.next_risk))
@@ -199,54 +200,50 @@ class Preview:
 # -- ranking -----------------------------------------------------------------------------------------------------------------
 
 
-def rank(found: Candidates, schema: Schema, assumptions: Assumptions, offer: float, uplift: Uplift | None = None) -> Ranking:
+def rank(
+    found: Candidates,
+    schema: Schema,
+    assumptions: Assumptions,
+    offer: float,
+    uplift: Uplift | None = None,
+    *,
+    most: int = MOST + 1,
+) -> Ranking:
     """Rank those who may be called by expected value, or by `uplift` where given, and keep the best of each phone.
 
     A base lies in the order of its revenue at risk, then risk, then key: whoever is worth the same stands in the order of keys.
     Whoever is unlike the customers of the campaign that `uplift` is learnt from is left out.
     """
-    pool, household, left_out = found.pool, found.household, found.left_out
-    lowers = None
-    if uplift is not None:
-        lowers = uplift.lowers[pool.places]
-        alike = ~np.isnan(lowers)
-        left_out = (*left_out, LeftOut(UNLIKE, int(np.count_nonzero(~alike))))
-        money = None if pool.money is None else pool.money[alike]
-        pool, household, lowers = Pool(pool.places[alike], pool.risk[alike], money), household[alike], lowers[alike]
+    pool, left_out = found.pool, found.left_out
     value = None if pool.money is None else customer_value(pool.money, schema, assumptions)
     worth = None if value is None else expected_value(pool.risk, value, offer, assumptions)
-    order = best_first(pool.risk if worth is None else worth)
-    if lowers is not None:
-        fine = (lowers > 0) & (worth is None or worth > 0)
+    better = (pool.risk if worth is None else worth).copy()  # the higher, the better placed
+    lowers, alike = None, len(better)
+    if uplift is not None:
+        lowers = uplift.lowers[pool.places]
+        order = best_first(better)
         order = order[best_first(lowers[order])]
+        fine = (lowers > 0) & (worth is None or worth > 0)
         order = order[np.argsort(~fine[order], kind="stable")]
-    household = household[order]
-    first = _firsts(household)
-    behind = (pool.places[order[~first]], household[~first])
-    order = order[first]
+        better[order] = -np.arange(len(order), dtype=np.float64)
+        better[np.isnan(lowers)] = np.nan
+        alike = int(np.count_nonzero(~np.isnan(lowers)))
+        left_out = (*left_out, LeftOut(UNLIKE, len(better) - alike))
+    behind = found.behind(better)
+    behind = behind[~np.isnan(better[behind])] if uplift is not None else behind
+    better[behind] = np.nan
+    order = best_first(better, min(most, alike - len(behind)))
     return Ranking(
         places=pool.places[order],
         risk=pool.risk[order],
         value=None if value is None else value[order],
         worth=None if worth is None else worth[order],
-        household=household[first],
-        behind=behind,
-        left_out=(*left_out, LeftOut(SAME_PHONE, len(behind[0]))),
+        household=found.household[order],
+        behind=(pool.places[behind], found.household[behind]),
+        left_out=(*left_out, LeftOut(SAME_PHONE, len(behind))),
         asked=found.asked,
         lowers=None if lowers is None else lowers[order],
     )
-
-
-def _firsts(household: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """Who is the first of a household; everybody without one is."""
-    first: NDArray[np.bool_] = household == NOBODY
-    inside = np.flatnonzero(~first)
-    if len(inside):
-        own = household[inside]
-        seen = np.empty(int(own.max()) + 1, dtype=np.int64)
-        seen[own[::-1]] = inside[::-1]  # written from behind, so that the first of each stays
-        first[inside] = seen[own] == inside
-    return first
 
 
 def cut(ranking: Ranking, terms: Terms, assumptions: Assumptions) -> Cut:
@@ -528,18 +525,3 @@ def dialled(contacts: pl.DataFrame, schema: Schema) -> pl.Series:
     if phone is None or phone not in contacts.columns:
         return pl.Series("phone", [None] * contacts.height, dtype=pl.String)
     return normalise_phones(contacts[phone], schema.contacts.country)
-
-
-def shortened(ranking: Ranking, most: int = MOST) -> Ranking:
-    """The first of a ranking, to keep: what no list can reach is let go. A cut needs one more than the list to say what the
-    next would be worth."""
-    keep = slice(0, most + 1)
-    return replace(
-        ranking,
-        places=ranking.places[keep].copy(),
-        risk=ranking.risk[keep].copy(),
-        value=None if ranking.value is None else ranking.value[keep].copy(),
-        worth=None if ranking.worth is None else ranking.worth[keep].copy(),
-        household=ranking.household[keep].copy(),
-        lowers=None if ranking.lowers is None else ranking.lowers[keep].copy(),
-    )

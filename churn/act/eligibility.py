@@ -103,14 +103,31 @@ class Standing:
 class Candidates:
     """Those of a filter who may be called, and how many may not, by reason in the fixed order.
 
-    `household`: uint32 [n], equal for those of them who share a phone, `NOBODY` for everybody else.
+    `household`: uint32 [n], equal for those of them who share a phone, `NOBODY` for everybody else. `sharing`: the indices of
+    those who share one, household after household, and where in that each household begins.
     Whoever shares a phone is still in it: which of them is best is known once they are ranked.
     """
 
     pool: Pool
     household: NDArray[np.uint32]
+    sharing: tuple[NDArray[np.int64], NDArray[np.int64]]
     left_out: tuple[LeftOut, ...]
     asked: int
+
+    def behind(self, better: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The indices of those who share a phone with somebody who is placed better, rising.
+
+        `better`: float64 [n], higher for whoever is placed better; of equals the first is, and NaN is behind everybody.
+        """
+        who, starts = self.sharing
+        if not len(who):
+            return who
+        own = better[who]
+        sizes = np.diff(starts, append=len(who))
+        best = np.repeat(np.fmax.reduceat(own, starts), sizes)
+        leads = np.flatnonzero((own == best) | np.isnan(best))
+        house = np.repeat(np.arange(len(starts)), sizes)[leads]
+        return np.sort(np.delete(who, leads[np.append(True, np.diff(house) > 0)]))
 
 
 # -- what contact data says --------------------------------------------------------------------------------------------------
@@ -251,7 +268,11 @@ def candidates(standing: Standing, pool: Pool, *, needs_worth: bool) -> Candidat
     fine = flags == 0
     household = _shared(standing.people.household[pool.places[fine]])
     money = None if pool.money is None else pool.money[fine]
-    return Candidates(Pool(pool.places[fine], pool.risk[fine], money), household, tuple(left_out), len(pool.places))
+    sharing = np.flatnonzero(household != NOBODY)
+    sharing = sharing[np.argsort(household[sharing], kind="stable")]
+    starts = np.flatnonzero(np.diff(household[sharing].astype(np.int64), prepend=-1))
+    kept = Pool(pool.places[fine], pool.risk[fine], money)
+    return Candidates(kept, household, (sharing, starts), tuple(left_out), len(pool.places))
 
 
 def withdrawn(standing: Standing, snapshot: Snapshot, customers: pl.Series) -> dict[str, str]:
@@ -312,10 +333,11 @@ def suppression(settings: Settings, schema: Schema, now: datetime | None = None)
         )
     now = now or datetime.now(UTC)
     if written is not None and now - written > timedelta(days=settings.suppression_days):
-        age = (now - written).days
+        age = now - written
+        told = words.counted(age.days, "day") if age.days else words.counted(age // timedelta(hours=1), "hour")
         raise SuppressionStops(
-            f"no list is made: {place}, the table of setting 'suppression', is {words.counted(age, 'day')} old; at most "
-            f"{settings.suppression_days:g} are allowed by setting 'suppression_days'"
+            f"no list is made: {place}, the table of setting 'suppression', is {told} old; setting "
+            f"'suppression_days' allows {settings.suppression_days:g} {words.plural('day', settings.suppression_days)}"
         )
     return values.keys(table[schema.key])
 

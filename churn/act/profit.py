@@ -20,12 +20,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from churn.base.expected_value import Assumptions, best_first, customer_value, expected_value, offer_cost
+from churn.base.expected_value import NO_STEP, Assumptions, best_first, customer_value, expected_value, offer_cost, steps
 from churn.base.value import LEVEL
 from churn.data.schema import Schema
 from churn.errors import DataError
@@ -108,7 +108,13 @@ class ProfitCurve:
 
 
 def profit_curve(
-    risk: Floats, money: Floats, schema: Schema, offer: float, assumptions: Assumptions, at: Sequence[int] = ()
+    risk: Floats,
+    money: Floats,
+    schema: Schema,
+    offer: float,
+    assumptions: Assumptions,
+    at: Sequence[int] = (),
+    without: NDArray[np.int64] | None = None,
 ) -> ProfitCurve:
     """What lists of the customers of best expected value bring.
 
@@ -117,40 +123,95 @@ def profit_curve(
     risk: float64 [n], 0–1. money: float64 [n], in the schema's currency per its period, NaN where not known: such customers
         cannot be ranked by worth and are counted apart.
     offer: d, what an offer costs once taken. at: sizes that are wanted exactly, such as a capacity.
+    without: indices of customers who are not counted at all.
 
-    Equals are taken in their order. Raises DataError where the schema has no money: nothing is made up.
+    Equals are taken in their order. Of more than 65,535 customers every sum is exact, but sizes that were not asked for, and
+    those that bring most at the ends of the band, are where the worth changes by a part in 128
+    (`churn.base.expected_value.steps`), and the last customer's worth is the mean of such a step.
+
+    Raises DataError where the schema has no money: nothing is made up.
     """
     value = customer_value(money, schema, assumptions)
     if value is None:
         raise DataError("what an offer is worth cannot be said of customers without money; name a money column in the schema")
-    known = ~np.isnan(value)
-    p, v = (risk, value) if known.all() else (risk[known], value[known])
-    worth = expected_value(p, v, offer, assumptions)
-    if np.any(worth[1:] > worth[:-1]):
-        order = best_first(worth)
-        p, v, worth = p[order], v[order], worth[order]
-    kept, spent, leavers = (_up_to(part) for part in (p * (v - offer), _certain(p, offer, assumptions), p))
+    away = np.zeros(0, dtype=np.int64) if without is None else without
+    worth = expected_value(risk, value, offer, assumptions)
+    worth[away] = np.nan
+    ladder = _Ladder(risk, value, worth)
+    sums = ladder.sums
     low, high = acceptance_band(assumptions)
-    least_best, most_best = (int((gamma * kept - spent).argmax()) for gamma in (low, high))
-    n, best = len(p), int(np.count_nonzero(worth > 0))
+    least_best, most_best = (int(sums.k[sums.money(gamma, offer, assumptions).argmax()]) for gamma in (low, high))
+    pays = worth > 0
+    n, best = int(sums.k[-1]), int(np.count_nonzero(pays))
     reach = min(n, round(most_best * _BEYOND))  # half of the points lie where the list can end, half cover everybody
-    even = np.concatenate([np.linspace(0, reach, POINTS // 2 + 1), np.linspace(reach, n, POINTS // 2 + 1)]).round()
-    k = np.unique(np.concatenate([even.astype(np.int64), np.clip(np.asarray(at, dtype=np.int64), 0, n), [best]]))
-    money, at_low, at_high = (gamma * kept[k] - spent[k] for gamma in (assumptions.acceptance, low, high))
-    cost = k * offer_cost(leavers[k] / np.maximum(k, 1), offer, assumptions)  # a straight line in p: that of the mean is the mean
-    last = np.where(k > 0, worth[k - 1], 0.0) if n else np.zeros(1)
-    parts = (money, np.minimum(at_low, at_high), np.maximum(at_low, at_high), cost, leavers[k], last)
-    sizes = tuple(Size(int(size), *map(float, rest)) for size, *rest in zip(k, *parts, strict=True))
+    even = np.concatenate([np.linspace(0, reach, POINTS // 2 + 1), np.linspace(reach, n, POINTS // 2 + 1)])
+    told = ladder.told(even, np.clip(np.asarray([*at, best], dtype=np.int64), 0, n))
+    at_mean, at_low, at_high = (told.money(gamma, offer, assumptions) for gamma in (assumptions.acceptance, low, high))
+    cost = told.k * offer_cost(told.p / np.maximum(told.k, 1), offer, assumptions)  # a straight line in p: of the mean, the mean
+    parts = (at_mean, np.minimum(at_low, at_high), np.maximum(at_low, at_high), cost, told.p, told.last)
+    sizes = tuple(Size(int(size), *map(float, rest)) for size, *rest in zip(told.k, *parts, strict=True))
     return ProfitCurve(
         sizes=sizes,
         best=next(size for size in sizes if size.customers == best),
         least_best=least_best,
         most_best=most_best,
         customers=n,
-        leavers=float(risk.sum()),
-        unvalued=len(risk) - n,
-        least_risk=float(p[:best].min()) if best else None,
+        leavers=float(risk.sum() - risk[away].sum()),
+        unvalued=len(risk) - len(away) - n,
+        least_risk=float(risk[pays].min()) if best else None,
     )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Sums:
+    """Sums over the best k customers, for rising k: `p` Σ p, `pv` Σ p·V; `last`: what the last of them is worth."""
+
+    k: NDArray[np.int64]
+    p: Floats
+    pv: Floats
+    last: Floats
+
+    def money(self, gamma: float, offer: float, assumptions: Assumptions) -> Floats:
+        """γ·Σ p(V − d) − Σ [f + (1 − p)·s·d] for each k."""
+        spent = self.k * assumptions.contact_cost + (self.k - self.p) * assumptions.stayers_taking * offer
+        return np.asarray(gamma * (self.pv - offer * self.p) - spent)
+
+
+class _Ladder:
+    """Customers by the steps of their worth (`churn.base.expected_value.steps`), with the sums from the best down to each."""
+
+    def __init__(self, risk: Floats, value: Floats, worth: Floats) -> None:
+        self._risk, self._value, self._worth, self._step = risk, value, worth, steps(worth)
+        places = self._step.astype(np.int64)
+        customers = np.bincount(places, minlength=NO_STEP + 1)[:NO_STEP]
+        self._there = np.flatnonzero(customers)
+        n = customers[self._there]
+        p, pv, total = (
+            np.bincount(places, weights=part, minlength=NO_STEP + 1)[self._there] for part in (risk, risk * value, worth)
+        )
+        self.sums = _Sums(_up_to(n).astype(np.int64), _up_to(p), _up_to(pv), np.insert(total / n, 0, 0.0))
+
+    def told(self, near: Floats, exact: NDArray[np.int64]) -> _Sums:
+        """The sums at the steps nearest to some sizes, and exactly at others."""
+        k = self.sums.k
+        after = np.searchsorted(k, near).clip(0, len(k) - 1)
+        before = np.maximum(after - 1, 0)
+        places = np.where(near - k[before] < k[after] - near, before, after)
+        sizes, first = np.unique(np.concatenate([k[places], exact]), return_index=True)
+        rows = [self._at(place) for place in places] + [self._exactly(size) for size in exact.tolist()]
+        return _Sums(sizes, *np.array(rows)[first].T)
+
+    def _at(self, place: int) -> tuple[float, float, float]:
+        return self.sums.p[place], self.sums.pv[place], self.sums.last[place]
+
+    def _exactly(self, size: int) -> tuple[float, float, float]:
+        place = int(np.searchsorted(self.sums.k, size))
+        if self.sums.k[place] == size:
+            return self._at(place)
+        inside = np.flatnonzero(self._step == self._there[place - 1])  # the size lies within a step: take the best of it
+        best = inside[best_first(self._worth[inside])[: size - int(self.sums.k[place - 1])]]
+        p, pv, _ = self._at(place - 1)
+        return p + self._risk[best].sum(), pv + (self._risk[best] * self._value[best]).sum(), self._worth[best[-1]]
 
 
 def acceptance_band(assumptions: Assumptions) -> tuple[float, float]:
@@ -277,16 +338,9 @@ def beta_quantile(share: float, alpha: float, beta: float) -> float:
 # -- inside --------------------------------------------------------------------
 
 
-def _certain(p: Floats, offer: float, assumptions: Assumptions) -> Floats:
-    """bᵢ: what an offer costs whatever γ is."""
-    return np.asarray(assumptions.contact_cost + (1 - p) * assumptions.stayers_taking * offer)
-
-
-def _up_to(part: Floats) -> Floats:
+def _up_to(part: NDArray[Any]) -> Floats:
     """Sums of the first k, for k from 0 to all."""
-    sums = np.zeros(len(part) + 1)
-    np.cumsum(part, out=sums[1:])
-    return sums
+    return np.concatenate([[0.0], np.cumsum(part, dtype=np.float64)])
 
 
 def _hull(left: NDArray[np.bool_], risk: Floats, value: float, offer: float) -> tuple[Floats, Floats, float]:

@@ -27,6 +27,7 @@ from churn.settings import Settings
 
 Floats = NDArray[np.float64]
 
+NO_STEP: Final = 2**16 - 1
 _MONTHS: Final = {"month": 1.0, "quarter": 3.0, "year": 12.0}  # in one period of money
 _SPREAD = 1.2815515655446004  # half an 80% interval of a normal law, in standard deviations
 
@@ -161,15 +162,16 @@ def break_even(value: Floats | float, offer: float, assumptions: Assumptions) ->
         return np.asarray(np.where(gained > 0, lost / np.where(gained > 0, gained, 1.0), never))
 
 
-def best_first(worth: Floats) -> NDArray[np.int64]:
-    """The order [n] of customers by worth [n], the best first, equals in their own order, NaN last.
+def best_first(worth: Floats, most: int | None = None) -> NDArray[np.int64]:
+    """The order [n] of customers by worth [n], the best first, equals in their own order, NaN last; of the first `most` only.
 
     What `argsort(-worth, kind="stable")` gives, in a third of its time for a million: by radix, in two halves of the worth as
     32 bits, and then exactly among those that are the same as 32 bits.
     """
-    bits = (0.0 - worth).astype(np.float32).view(np.uint32)  # both zeros are one
-    key = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))  # numbers in the order of floats
-    key[np.isnan(worth)] = np.iinfo(np.uint32).max
+    key = _as_bits(worth)
+    if most is not None and most < len(worth):
+        can = np.flatnonzero(key <= np.partition(key, most)[most])
+        return can[best_first(worth[can])[:most]]
     low = np.argsort(key.astype(np.uint16), kind="stable")
     order = low[np.argsort((key >> 16).astype(np.uint16)[low], kind="stable")]
     same = np.diff(key[order]) == 0
@@ -177,6 +179,28 @@ def best_first(worth: Floats) -> NDArray[np.int64]:
     who = order[alike]
     order[alike] = who[np.lexsort((who, -worth[who]))]
     return order
+
+
+def steps(worth: Floats) -> NDArray[np.uint16]:
+    """Where customers [n] stand by worth [n]: rising from the best to the worst, `NO_STEP` where it is NaN.
+
+    Up to 65,535 customers have a step each, equals in their own order. Of more, those are on one step whose worth is alike to a
+    part in 128, and nobody who is worth more than nothing, to single precision, is on a step with somebody who is not.
+    """
+    if len(worth) > NO_STEP:
+        return (_as_bits(worth) >> 16).astype(np.uint16)
+    found = np.full(len(worth), NO_STEP, dtype=np.uint16)
+    order = best_first(worth)[: np.count_nonzero(~np.isnan(worth))]
+    found[order] = np.arange(len(order), dtype=np.uint16)
+    return found
+
+
+def _as_bits(worth: Floats) -> NDArray[np.uint32]:
+    """Whole numbers that rise from the best to the worst, by the worth in single precision; NaN last."""
+    bits = (0.0 - worth).astype(np.float32).view(np.uint32)  # both zeros are one
+    key = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))  # numbers in the order of floats
+    key[np.isnan(worth)] = np.iinfo(np.uint32).max
+    return key
 
 
 def expected_value_sql(schema: Schema, offer: float, assumptions: Assumptions) -> str | None:

@@ -22,7 +22,7 @@ def calibration_curve(bins: Sequence[CalibrationBin]) -> Chart:
     ----------
     bins: at least one, lowest risk first, each with the interval of what was observed (`churn.model.metrics.CalibrationBin`).
     """
-    limit, ticks = _scale(max(max(one.predicted, one.high) for one in bins))
+    limit, ticks = scale(max(max(one.predicted, one.high) for one in bins))
     off = [is_off(one) for one in bins]
     colours = [theme.RAISES if missed else theme.INK for missed in off]
     data: list[dict[str, Any]] = [
@@ -78,7 +78,7 @@ def _by_colour(bins: Sequence[CalibrationBin], colours: Sequence[str]) -> list[t
     return [(c, [one for one, own in zip(bins, colours, strict=True) if own == c]) for c in (theme.INK, theme.RAISES)]
 
 
-def _scale(highest: float) -> tuple[float, list[float]]:
+def scale(highest: float) -> tuple[float, list[float]]:
     """Where both axes end, and their ticks."""
     step = next((step for step in _STEPS if highest <= 4 * step), _STEPS[-1])
     count = min(int(-(-min(highest, 1.0) // step)), round(1 / step)) or 1

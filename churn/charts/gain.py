@@ -19,7 +19,7 @@ _CHANCE = 0.72  # where along the diagonal its name stands
 def gain(curve: Sequence[tuple[float, float]]) -> Chart:
     """Draw a gain curve (Metrics.gain): pairs of (share of customers, riskiest first; share of leavers among them), 0 to 1."""
     across, up = [x for x, _ in curve], [y for _, y in curve]
-    found = [_at(curve, mark) for mark in _MARKS]
+    found = [at(curve, mark) for mark in _MARKS]
     line = {"type": "scatter", "mode": "lines", "hoverinfo": "skip"}
     data: list[dict[str, Any]] = [
         {**line, "x": [0, 1], "y": [0, 1], "line": {"width": 1, "dash": "dash", "color": theme.NEUTRAL}},
@@ -58,7 +58,7 @@ def gain(curve: Sequence[tuple[float, float]]) -> Chart:
     return Chart(figure, alt, _HEIGHT)
 
 
-def _at(curve: Sequence[tuple[float, float]], share: float) -> float:
+def at(curve: Sequence[tuple[float, float]], share: float) -> float:
     """The curve's height at a share of customers, between its points along a straight line."""
     for (x, y), (right, above) in pairwise(curve):
         if share <= right:

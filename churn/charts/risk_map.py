@@ -85,7 +85,7 @@ def _ink(spot: Spot) -> str:
 
 
 def _percent(risk: float) -> str:
-    return f"{min(max(words.whole_percent(risk), 1), 99)}%"  # nothing is certain
+    return "<1%" if 0 < risk < 0.01 else ">99%" if 0.99 < risk < 1 else words.percent(risk)  # "under 1%" is too wide for a field
 
 
 def _frame(top: float, tall: float, column: int) -> dict[str, Any]:

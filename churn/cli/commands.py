@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from churn.cli import alerts, campaigns, db, desk, explaining, imports, lists, models, renewal, schema, scoring
+from churn.cli import alerts, campaigns, db, desk, explaining, imports, lists, mlflow, models, renewal, schema, scoring
 from churn.cli.common import CONFLICT, REFUSED, STOPPED, Interrupted, err, print_json, stopped
 from churn.errors import ChurnError, PromotionRefused, StoreConflict
 
@@ -55,6 +55,7 @@ app.add_typer(lists.app, name="list", help="Build and export call lists.")
 app.add_typer(campaigns.app, name="campaign", help="Run campaigns, and see whether calling helped.")
 app.add_typer(alerts.app, name="alerts", help="See what the watch found, and settle it.")
 app.add_typer(db.app, name="db", help="Look after the database of what people make.")
+app.add_typer(mlflow.app, name="mlflow", help="What MLflow keeps of trainings and versions.")
 models.register(app)
 imports.register(app)
 scoring.register(app)
@@ -92,7 +93,7 @@ def _flowing(text: str) -> str:
     return "\n\n".join(one if one.startswith("  ") else " ".join(one.split()) for one in paragraphs)
 
 
-for _typer in (app, schema.app, scoring.outcomes, lists.app, campaigns.app, alerts.app, db.app):
+for _typer in (app, schema.app, scoring.outcomes, lists.app, campaigns.app, alerts.app, db.app, mlflow.app):
     for _command in _typer.registered_commands:
         assert _command.callback is not None
         _command.help = _flowing(_command.callback.__doc__ or "")

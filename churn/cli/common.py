@@ -116,6 +116,11 @@ def who(settings: Settings) -> str:
     return person(settings).name
 
 
+def warn(text: str) -> None:
+    """What did not go as it should while the command did what it was asked to."""
+    err.print(escape(text), style="yellow")
+
+
 def print_json(value: Any) -> None:
     """One JSON document on standard output, for programs."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_as_text))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import date
 
 import polars as pl
 
 from churn.cli import demo_campaigns
-from churn.cli.common import Report, registry_of
+from churn.cli.common import Report, registry_of, warn
 from churn.cli.models import publish_model
 from churn.data import demo
 from churn.data.quality import conform
@@ -31,7 +32,12 @@ def build(settings: Settings, report: Report) -> str:
     ------
     WorkspaceMixed: the settings are another workspace's.
     """
-    from churn.learn import training
+    with ExitStack() as until_the_end:
+        return _build(settings, report, until_the_end)
+
+
+def _build(settings: Settings, report: Report, until_the_end: ExitStack) -> str:
+    from churn.learn import tracking, training
     from churn.score import promotion
 
     if not settings.simulated:
@@ -48,12 +54,14 @@ def build(settings: Settings, report: Report) -> str:
     schema = demo.schema()
     snapshots = pl.read_parquet(written.snapshots)
     if pointer is None or written.fresh:
+        runs = until_the_end.enter_context(tracking.runs(settings, registry, warn))
         # quarters that do not overlap: months in between say little more and cost three times as long
         labelled = conform(snapshots.filter(pl.col(_DATE).is_in(_quarters(snapshots, schema))), schema, target=True)
         result = training.train(
             labelled, schema, settings=settings, trials=2, candidates=("logistic-regression", "lightgbm"), progress=report
         )
         version = publish_model(result, registry, settings.simulated, report)
+        runs.add(result, version)
         again = pointer is not None  # the base is another one: the old model is no measure for the new
         why = "The simulated base was made anew" if again else "First model"
         pointer = promotion.promote(

@@ -71,7 +71,7 @@ def import_model(
     that may be. The model is tried on the reference table, with missing values and new levels too. Where the table has the
     outcome, the model is judged on the holdout, the same customers that judge every version: leave them out of its training.
     """
-    from churn.learn import importing
+    from churn.learn import importing, tracking
     from churn.model import skops_file
     from churn.score import promotion
 
@@ -117,6 +117,7 @@ def import_model(
                 if not as_json:
                     raise
                 refused = error
+    tracking.mirror(registry, settings)
     if as_json:
         print_json(
             {

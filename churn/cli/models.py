@@ -35,6 +35,7 @@ from churn.cli.common import (
     real_workspace,
     registry_of,
     settings_of,
+    warn,
     who,
 )
 from churn.data.quality import conform, remarks, repeated_keys
@@ -94,7 +95,7 @@ def train(
     holdout that no training ever sees. With --promote it becomes the champion if its holdout AUC and calibration pass
     the gates in the settings and it is no worse than the champion on the same customers.
     """
-    from churn.learn import training
+    from churn.learn import tracking, training
     from churn.score import promotion
 
     if trials is not None and minutes is not None:
@@ -104,8 +105,9 @@ def train(
     settings = real_workspace(context, store=store)
     described = Schema.load(schema)
     registry = registry_of(settings)
-    registry.pointer()
+    champion = registry.pointer()
     ensure_room(open_store(settings))  # now, not after minutes of training
+    runs = context.with_resource(tracking.runs(settings, registry, warn))
     with progress(stages=True) as report:
         report("Reading", 0, 0)
         raw = read_table(table, query=query, settings=settings, real=True)
@@ -127,9 +129,11 @@ def train(
             repeats=repeats,
             candidates=tuple(name.strip() for name in candidates.split(",")) if candidates else None,
             save_winner=save_winner,
+            parent=champion.model if champion else None,
             progress=report,
         )
         version = publish_model(result, registry, settings.simulated, report)
+        runs.add(result, version)
     keep(context, f"model {version} is saved")
     if not as_json:
         _print_leaderboard(result)
@@ -299,6 +303,7 @@ def promote(
 
     --table is for a version that needs columns the customers on the desk do not have.
     """
+    from churn.learn import tracking
     from churn.score import promotion
 
     if despite and not reason:
@@ -323,6 +328,7 @@ def promote(
             base=base,
             progress=report,
         )
+    tracking.mirror(registry, settings)
     if as_json:
         shown = done.pointer
         print_json(
@@ -341,10 +347,13 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Show the model and scoring that were shown before; done again, the ones before those."""
+    from churn.learn import tracking
+
     settings = real_workspace(context, store=store)
     registry = registry_of(settings)
     with changing(context, registry):
         pointer = registry.rollback(who(settings), reason)
+    tracking.mirror(registry, settings)
     if as_json:
         print_json({"model": pointer.model, "scoring": pointer.scoring, "since": pointer.since})
         return

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from churn.data.fingerprint import fingerprint
 from churn.data.holdout import CUSTOMER, in_holdout, key_hash
 from churn.data.schema import Schema
 from churn.data.values import shown, too_alike
@@ -27,7 +29,7 @@ from churn.learn.card import Facts, write_card
 from churn.learn.evaluation import evaluate_folds, evaluate_holdout
 from churn.learn.folds import LEFT, check_enough, labelled, make_folds
 from churn.learn.leaderboard import Row, choose_calibrator, judge, ranked
-from churn.learn.tuning import Progress, silent
+from churn.learn.tuning import Progress, Tuned, silent
 from churn.learn.winner import Winner
 from churn.model import bundle
 from churn.model.estimator import EstimatorModel
@@ -64,6 +66,8 @@ class TrainingResult:
     holdout_rows: pl.DataFrame  # features and `__left__`, no ids
     out_of_fold: pl.DataFrame
     notes: tuple[str, ...]
+    tuned: Mapping[str, Tuned] = field(default_factory=dict)  # every setting that was tried, by candidate
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -93,6 +97,7 @@ def train(
     threads: int | None = None,
     as_of: date | None = None,
     save_winner: bool = False,
+    parent: str | None = None,
     progress: Progress | None = None,
 ) -> TrainingResult:
     """Train on a conformed table with `__left__`.
@@ -110,6 +115,7 @@ def train(
     as_of: the day outcomes were gathered, for tables with snapshot dates (see `churn.learn.folds.labelled`).
     save_winner: save the candidate with the lowest log-loss even if it does not compile, as a scikit-learn pipeline
         (`churn.learn.winner`).
+    parent: the version that is to be succeeded, such as the champion, for the new version's line of descent.
     progress: called as (message, steps done, steps in all).
 
     Raises
@@ -117,6 +123,7 @@ def train(
     TrainingError: too few rows or rows of a class; a number whose values differ by too little for its size; no such candidate,
         or none that compiles; a compiled model that differs from the trained one.
     """
+    began = datetime.now(UTC)
     chosen, blend = _chosen(candidates, save_winner)
     rows, notes = labelled(table, schema, as_of=as_of)
     held = in_holdout(rows[schema.key], salt=settings.holdout_salt, share=settings.holdout_share)
@@ -184,6 +191,8 @@ def train(
         holdout_rows=holdout.select(*names, LEFT),
         out_of_fold=out_of_fold,
         notes=tuple(run.notes),
+        tuned=tuned,
+        began=began,
         facts={
             "kind": saved.name,
             "rows": kept.height,
@@ -195,6 +204,9 @@ def train(
             "holdout_salt": settings.holdout_salt,
             "holdout_share": settings.holdout_share,
             "seed": settings.seed,
+            "run": uuid.uuid4().hex[:12],
+            "table": {"sha256": fingerprint(table), "rows": table.height, "columns": table.width},
+            "parent": parent,
         },
     )
 

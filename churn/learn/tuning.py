@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -39,14 +40,29 @@ class FoldData:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """One setting that was tried: its mean log-loss, after each fold and in the end (None where it was given up), when it began
+    and ended, and with how many trees in a row it did best (None for a candidate without)."""
+
+    number: int
+    params: Params
+    losses: tuple[float, ...]
+    log_loss: float | None
+    began: datetime
+    ended: datetime
+    trees: int | None = None
+
+
+@dataclass(frozen=True)
 class Tuned:
-    """The settings chosen (with `trees` where there are trees in a row), their log-loss, how many trials it took, and on how
-    many rows each of their models was trained (0 for settings that fit any number)."""
+    """The settings chosen (with `trees` where there are trees in a row), their log-loss, how many trials it took, on how many
+    rows each of their models was trained (0 for settings that fit any number), and every setting `tried`."""
 
     params: Params
     log_loss: float
     trials: int
     rows: int = 0
+    tried: tuple[Trial, ...] = field(default=(), compare=False)  # with the times they took
 
     def params_for(self, rows: int) -> dict[str, Any]:
         """The settings to train on so many rows: more rows bear more trees.
@@ -122,7 +138,17 @@ def tune(
     trees = best.user_attrs["trees"]
     params = dict(best.params) if trees is None else {**best.params, "trees": trees}
     rows = round(float(np.mean([fold.train.rows for fold in data])))
-    return Tuned(params, float(best.value), len(study.trials), rows)
+    return Tuned(params, float(best.value), len(study.trials), rows, tuple(_trial(one) for one in study.trials))
+
+
+def _trial(trial: Any) -> Trial:
+    """An Optuna trial, of which a pruned one has the value of its last fold: here it has none."""
+    pruned = trial.state.name != "COMPLETE"
+    began = trial.datetime_start.astimezone(UTC)
+    ended = (trial.datetime_complete or trial.datetime_start).astimezone(UTC)
+    losses = tuple(float(loss) for _, loss in sorted(trial.intermediate_values.items()))
+    value = None if pruned else float(trial.value)
+    return Trial(trial.number, dict(trial.params), losses, value, began, ended, trial.user_attrs.get("trees"))
 
 
 def _losses(candidate: Candidate, params: Params, fold: FoldData, threads: int, seed: int) -> Floats:

@@ -182,20 +182,24 @@ class Registry:
         self._check_pair(model, scoring)
         now = self.pointer()
         if (now.etag if now else None) != (expected.etag if expected else None):
-            raise _lost(now)
+            raise lost(now)
         entry = HistoryEntry(model, scoring, datetime.now(UTC), who, reason, action, uuid.uuid4().hex[:12])
         data = pointers.write((*(now.history if now else ()), entry))
         try:
             etag = self._store.write(POINTER, data, if_match=now.etag if now else None, if_absent=now is None)
         except StoreConflict as error:
-            raise _lost(self.pointer()) from error
+            raise lost(self.pointer()) from error
         self._note(data, etag)
         return pointers.read(data, etag, POINTER)
 
-    def rollback(self, who: str, reason: str = "") -> Pointer:
+    def rollback(self, who: str, reason: str = "", *, seen: Pointer | None = None) -> Pointer:
         """Show the pair that was shown before the current one; done again, the one before that.
 
         Once customers were shown, a pair without a scoring is passed over: it would empty the desk.
+
+        Parameters
+        ----------
+        seen: the pointer that whoever decided was looking at; what is shown now unless given.
 
         Raises
         ------
@@ -205,6 +209,8 @@ class Registry:
         now = self.pointer()
         if now is None:
             raise NoChampion("there is nothing to roll back: no model was promoted yet")
+        if seen is not None and seen.etag != now.etag:
+            raise lost(now)
         before = pointers.before(now.history)
         if before is None:
             shown = f"model {now.model} with {f'scoring {now.scoring}' if now.scoring else 'no scoring'}"
@@ -507,7 +513,8 @@ def _number(version: str) -> int:
     return int(version[1:])
 
 
-def _lost(now: Pointer | None) -> StoreConflict:
+def lost(now: Pointer | None) -> StoreConflict:
+    """What whoever comes second is told: who was faster, and what the desk shows now."""
     if now is None:
         return StoreConflict("the pointer was removed meanwhile; nothing was changed. Look again and repeat")
     return StoreConflict(

@@ -6,6 +6,7 @@ stays in the store, seen by nobody. Each decision is kept with the figures it wa
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ from churn.base.snapshot import RISK
 from churn.data.quality import LEFT
 from churn.data.source import read_table
 from churn.errors import ChurnError, NoChampion, PromotionRefused, SettingsError, StoreConflict
-from churn.learn import training
+from churn.learn import tracking, training
 from churn.learn.evaluation import Paired, paired
 from churn.learn.tuning import Progress, silent
 from churn.model.bundle import Bundle
@@ -37,6 +38,7 @@ from churn.watch import decisions
 from churn.watch.decisions import FAILED, PROMOTED, RETURNED, SHADOW, STOPPED, Decision
 from churn.watch.matured import labelled
 
+_log = logging.getLogger("churn.renew")
 _KEPT: dict[str, str] = {"promote": PROMOTED, "shadow": SHADOW, "stop": STOPPED}
 DRAWS = 1_000  # resampled holdouts that two models are compared on
 
@@ -96,7 +98,8 @@ def retrain(
         raise SettingsError("there is nothing to train on; name a table, or set 'training_table'")
     champion = desk.registry.load_model(pointer.model)
     try:
-        return _retrain(desk, champion, source, query, candidates, trials, today, cause, answers, progress or silent)
+        with tracking.runs(desk.settings, desk.registry, _log.warning) as runs:
+            return _retrain(desk, champion, source, query, candidates, trials, today, cause, answers, runs, progress or silent)
     except ChurnError as error:
         _keep(desk, FAILED, cause, champion.version, str(error), {}, today, answers=answers)
         raise
@@ -112,6 +115,7 @@ def _retrain(
     today: date,
     cause: str,
     answers: str | None,
+    runs: tracking.Runs,
     progress: Progress,
 ) -> Renewal:
     settings, schema = desk.settings, champion.schema
@@ -124,11 +128,21 @@ def _retrain(
     rows = to_train_on(raw, schema, desk.store, today=today)
     asked = candidates or tuple(name.strip() for name in settings.retrain_candidates.split(",") if name.strip()) or None
     as_of = today if schema.snapshot else None
-    result = training.train(rows, schema, settings=settings, trials=trials, candidates=asked, as_of=as_of, progress=progress)
+    result = training.train(
+        rows,
+        schema,
+        settings=settings,
+        trials=trials,
+        candidates=asked,
+        as_of=as_of,
+        parent=champion.version,
+        progress=progress,
+    )
     progress("Saving", 0, 0)
     with tempfile.TemporaryDirectory(prefix="churn-") as place:
         training.write_bundle(result, Path(place) / "bundle", simulated=settings.simulated)
         version = desk.registry.publish_model(Path(place) / "bundle")
+    runs.add(result, version)
     progress("Comparing with the champion", 0, 0)
     challenger = desk.registry.load_model(version)
     judged = to_judge_on(rows, schema, (champion, challenger), today=today)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -13,6 +14,7 @@ from churn.errors import BundleRejected, NotInStore, PromotionRefused, StoreConf
 from churn.model.bundle import Bundle
 from churn.model.gates import Check, judge
 from churn.model.registry import Pointer, Registry
+from churn.model.registry import lost as second
 from churn.model.store import Store
 from churn.score import batch
 from churn.score.publish import publish
@@ -50,6 +52,7 @@ def promote(
     despite_gates: bool = False,
     base: Base | None = None,
     champion: str | None = None,
+    seen: Pointer | None = None,
     progress: batch.Progress | None = None,
 ) -> Promotion:
     """Make a version the champion; where customers are on the desk, they are scored with it and both change in one write.
@@ -59,6 +62,7 @@ def promote(
     despite_gates: promote although a gate does not hold; the history says so, so `reason` must not be empty.
     base: the customers to show with it; those on the desk, if any, unless given.
     champion: the version it was decided to replace, some time ago; any unless given.
+    seen: the pointer that whoever decided was looking at; what is shown now unless given.
 
     Raises
     ------
@@ -73,6 +77,8 @@ def promote(
     if champion is not None and (pointer is None or pointer.model != champion):
         shown = f"{pointer.by} was faster: the champion is model {pointer.model} by now" if pointer else "there is no champion"
         raise StoreConflict(f"{shown}, not {champion}, which {version} was to replace; nothing was changed")
+    if seen is not None and (pointer is None or pointer.etag != seen.etag):
+        raise second(pointer)
     challenger = registry.load_model(version)
     replaced, lost = _champion(registry, pointer)
     base, lost_base = (base, ()) if base is not None else _base(registry, pointer, challenger.schema)
@@ -111,6 +117,22 @@ def on_the_desk(registry: Registry, schema: Schema) -> Base | None:
     return None if pointer is None or pointer.scoring is None else _to_rescore(registry, pointer.scoring, schema)
 
 
+def check_columns(types: Mapping[str, pl.DataType], schema: Schema) -> None:
+    """Raise PromotionRefused where customers with columns of these types cannot be scored by a version of that schema."""
+    for column in schema.needed:
+        if column not in types:
+            raise PromotionRefused(
+                f"the customers on the desk have no column {column!r}, which this version needs; "
+                "show those of a table that has it: churn promote VERSION --table TABLE"
+            )
+    for feature in schema.features:
+        if feature.is_number is not types[feature.name].is_numeric():
+            raise PromotionRefused(
+                f"column {feature.name!r} of the customers on the desk is of another kind than this version needs; "
+                "show those of another table: churn promote VERSION --table TABLE"
+            )
+
+
 def _champion(registry: Registry, pointer: Pointer | None) -> tuple[Bundle | None, tuple[Check, ...]]:
     """The champion; one that is damaged or gone is a gate that fails, so that it can be replaced, though not by mistake."""
     if pointer is None:
@@ -136,18 +158,7 @@ def _base(registry: Registry, pointer: Pointer | None, schema: Schema) -> tuple[
 def _to_rescore(registry: Registry, scoring: str, schema: Schema) -> Base:
     folder = registry.scoring_folder(scoring)
     rows = pl.read_parquet(folder / ROWS)
-    missing = [column for column in schema.needed if column not in rows.columns]
-    if missing:
-        raise PromotionRefused(
-            f"the customers on the desk have no column {missing[0]!r}, which this version needs; "
-            "show those of a table that has it: churn promote VERSION --table TABLE"
-        )
-    for feature in schema.features:
-        if feature.is_number is not rows[feature.name].dtype.is_numeric():
-            raise PromotionRefused(
-                f"column {feature.name!r} of the customers on the desk is of another kind than this version needs; "
-                "show those of another table: churn promote VERSION --table TABLE"
-            )
+    check_columns(rows.schema, schema)
     kept = sum(reason_column(rank) in rows.columns for rank in range(1, len(schema.names) + 1))
     outcome = [LEFT] if LEFT in rows.columns else []
     base = rows.select(*schema.needed, *outcome)

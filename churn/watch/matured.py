@@ -66,6 +66,7 @@ def labelled(
 def _by_snapshot(predictions: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
     """With `__left__` as said last of the same snapshot; of two things said on one day, that they left."""
     which = (outcomes.KEY, outcomes.AS_OF)
+    told = told.join(predictions.select(log.AS_OF).unique(), on=log.AS_OF, how="semi")
     last = told.sort(outcomes.KNOWN_AT, outcomes.LEFT).unique(which, keep="last", maintain_order=True)
     found = predictions.join(last.select(*which, outcomes.LEFT), on=which, how="left", maintain_order="left")
     return found.with_columns(pl.lit(None, pl.Date).alias(_GONE))

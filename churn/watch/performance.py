@@ -10,7 +10,6 @@ The log may be larger than memory. It is read window by window, only the columns
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -24,7 +23,7 @@ from churn.base.snapshot import RISK
 from churn.base.value import Covariance
 from churn.data.holdout import in_holdout
 from churn.data.schema import Schema
-from churn.errors import DataError, StoreDamaged
+from churn.errors import DataError
 from churn.model.bundle import Bundle
 from churn.model.registry import Registry
 from churn.model.store import Store
@@ -37,10 +36,11 @@ if TYPE_CHECKING:
 
 Every = Literal["day", "week", "month"]
 Whose = Literal["all", "called", "not called"]
-MODEL: Final = "__model__"
 LIST_SIZE: Final = 500  # unless said otherwise
 FEW: Final = 200  # customers below which a window is too small to say
 SHADOW: Final = "shadow"  # the source of predictions that nobody acted upon
+RANKING_LEAST: Final = 0.01  # by so much the area under the curve must have fallen to matter
+LEVEL_LEAST: Final = 0.01  # by so much the share that left must differ from the average risk to matter
 LOSS_LEAST: Final = 0.01  # share by which log-loss must exceed what was promised to matter
 
 
@@ -67,6 +67,22 @@ class WindowPerformance:
     def few(self) -> bool:
         """Whether there are too few customers to say anything."""
         return (self.realised or self.estimated).rows < FEW
+
+    @property
+    def ranking_holds(self) -> bool | None:
+        """Whether those who left ranked as far before those who stayed as was promised; None where nobody can say."""
+        if self.realised is None or self.promised is None or self.few or not self.realised.auc or not self.promised.auc:
+            return None
+        found, promised = self.realised.auc.value, self.promised.auc
+        return found >= promised.low or promised.value - found < RANKING_LEAST
+
+    @property
+    def level_holds(self) -> bool | None:
+        """Whether as many left as was promised, neither more nor fewer; None where nobody can say."""
+        if self.realised is None or self.promised is None or self.few:
+            return None
+        gap = self.realised.calibration.value
+        return self.promised.calibration.holds(gap) or abs(gap) < LEVEL_LEAST
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +178,7 @@ def history(
     look = _Look(statements, schema, today, every, size, facts or {}, called, whose, where, complete)
     windows = (
         (str(model), start, part)
-        for (model, start), part in predictions.group_by(MODEL, _start(every), maintain_order=True)
+        for (model, start), part in predictions.group_by(log.MODEL, _start(every), maintain_order=True)
         if isinstance(start, date)
     )
     return look.through(windows)
@@ -182,6 +198,7 @@ def of_log(
     models: Sequence[str] | None = None,
     since: date | None = None,
     shadow: bool = False,
+    damaged: list[str] | None = None,
     complete: float = COMPLETE,
 ) -> tuple[WindowPerformance, ...]:
     """`history` of the prediction log, one window in memory at a time.
@@ -189,14 +206,14 @@ def of_log(
     Parameters
     ----------
     models: only these versions. since: only predictions about days from then on. shadow: predictions nobody acted upon too.
+    damaged: takes what is wrong with each part that cannot be read, instead of an error.
 
     Raises
     ------
     StoreUnavailable: the store is away, or a part of it is damaged.
     """
     look = _Look(outcomes.statements(store), schema, today, every, size, facts or {}, called, whose, where, complete)
-    columns = [*look.columns, *([] if shadow else [log.SOURCE])]
-    return look.through(_windows(store, every, columns, models, since, shadow=shadow))
+    return look.through(_windows(store, every, look.columns, models, since, damaged, shadow=shadow))
 
 
 def window_of_log(
@@ -212,6 +229,7 @@ def window_of_log(
     called: pl.DataFrame | None = None,
     whose: Whose = "all",
     where: pl.Expr | None = None,
+    damaged: list[str] | None = None,
     complete: float = COMPLETE,
 ) -> pl.DataFrame:
     """The customers of one window by risk, with `__left__` where they are compared, and more columns of the log.
@@ -219,11 +237,10 @@ def window_of_log(
     What is raised is as in `of_log`; DataError where the log has nothing of that window.
     """
     look = _Look(outcomes.statements(store), schema, today, every, 1, facts or {}, called, whose, where, complete)
-    wanted = [*look.columns, log.SOURCE, *columns]
-    for _, begun, rows in _windows(store, every, wanted, [model], start, shadow=True, until=_last(start, every)):
-        if begun == start:
-            return look.chosen(look.ready(model, rows))
-    raise DataError(f"the log has no predictions of model {model} about the {every} from {start.isoformat()}")
+    rows = _rows(store, model, start, _last(start, every), list(dict.fromkeys([*look.columns, *columns])), None, damaged)
+    if rows.is_empty():
+        raise DataError(f"the log has no predictions of model {model} about the {every} from {start.isoformat()}")
+    return look.chosen(look.ready(model, rows))
 
 
 def who_was_called(records: Records) -> pl.DataFrame:
@@ -386,32 +403,32 @@ def _windows(
     columns: Sequence[str],
     models: Sequence[str] | None,
     since: date | None,
+    damaged: list[str] | None,
     *,
     shadow: bool,
-    until: date | None = None,
 ) -> Iterator[tuple[str, date, pl.DataFrame]]:
-    """The log by model and window, each read when it is its turn."""
-    found: dict[tuple[str, date], list[log.Part]] = {}
-    for part in log.parts(store, since=since):
-        if (models is None or part.model in models) and (until is None or part.date <= until):
-            found.setdefault((part.model, _first(part.date, every)), []).append(part)
-    for (model, start), parts in found.items():
-        rows = pl.concat([_read(store, part, columns) for part in parts], how="diagonal_relaxed")
-        if not shadow:
-            rows = rows.filter(pl.col(log.SOURCE) != SHADOW)
-        if not rows.is_empty():
-            yield model, start, rows
+    """The log by model and window, each read when it is its turn; a column that no part of it has is null."""
+    listed = {(part.model, _first(part.date, every)) for part in log.parts(store, since=since)}
+    sources = None if shadow else [source for source in log.SOURCES if source != SHADOW]
+    for model, start in sorted(listed):
+        if models is None or model in models:
+            rows = _rows(store, model, max(start, since or start), _last(start, every), columns, sources, damaged)
+            if not rows.is_empty():
+                yield model, start, rows
 
 
-def _read(store: Store, part: log.Part, columns: Sequence[str]) -> pl.DataFrame:
-    """Some columns of a part; one that it does not have is null."""
-    data = io.BytesIO(store.read(part.name).data)
-    try:
-        there = pl.read_parquet_schema(data)
-        rows = pl.read_parquet(data, columns=[name for name in dict.fromkeys(columns) if name in there])
-    except pl.exceptions.PolarsError as error:
-        raise StoreDamaged(f"{store.address}/{part.name} is damaged ({error}); restore it from a backup") from error
-    return rows.with_columns(pl.lit(None).alias(name) for name in columns if name not in there)
+def _rows(
+    store: Store,
+    model: str,
+    since: date,
+    until: date,
+    columns: Sequence[str],
+    sources: Sequence[str] | None,
+    damaged: list[str] | None,
+) -> pl.DataFrame:
+    pieces = log.batches(store, model=model, since=since, until=until, columns=columns, sources=sources, damaged=damaged)
+    rows = pl.concat([pl.DataFrame(schema={log.KEY: pl.String()}), *pieces], how="diagonal_relaxed")
+    return rows.with_columns(pl.lit(None).alias(name) for name in columns if name not in rows.columns)
 
 
 def _start(every: Every) -> pl.Expr:

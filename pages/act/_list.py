@@ -20,7 +20,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from churn.act import call_list, campaigns, eligibility, uplift, uplift_base
-from churn.act.call_list import Known, Ranking, rank, shortened
+from churn.act.call_list import Known, Ranking, rank
 from churn.act.campaigns import Campaign
 from churn.act.eligibility import Candidates, Standing
 from churn.act.profit import ProfitCurve, profit_curve
@@ -195,10 +195,10 @@ def ranking(
         able = _able.answer(("able", pair.id, found.token, chosen), lambda: _candidates(pair, found, chosen))
         ranked = rank(able, pair.schema, assumptions, offer, by)
         curve = None
-        if by is None and ranked.value is not None and pair.schema.money is not None:
-            paid = ranked.value / assumptions.periods(pair.schema.money)
-            curve = profit_curve(ranked.risk, paid, pair.schema, offer, assumptions)
-        return shortened(ranked), curve
+        if by is None and able.pool.money is not None and pair.schema.money is not None:
+            behind = np.searchsorted(able.pool.places, ranked.behind[0])
+            curve = profit_curve(able.pool.risk, able.pool.money, pair.schema, offer, assumptions, without=behind)
+        return ranked, curve
 
     return _shelf.answer(_question(pair, found, chosen, assumptions, offer, by), work)
 

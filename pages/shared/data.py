@@ -26,7 +26,7 @@ from streamlit import config, runtime
 
 from churn.base.contact import Contact, contact_of
 from churn.base.groups import BAND, Filter
-from churn.base.snapshot import BandTotal, Customer, Order, OutOfFold, Snapshot, Totals
+from churn.base.snapshot import ROWS, BandTotal, Customer, Order, OutOfFold, Snapshot, Totals
 from churn.data.schema import Schema
 from churn.errors import BundleRejected, ChurnError, NotInStore, StoreUnavailable
 from churn.model.bundle import OUT_OF_FOLD, Bundle
@@ -43,6 +43,7 @@ from churn.understand.what_if import ALWAYS, FROM_NOW_ON, Edited, Since, edit
 
 if TYPE_CHECKING:
     from churn.base.records import Records
+    from pages.shared.changing import Changing
 
 HOME = Path(__file__).resolve().parents[2]
 _MOST_ANSWERS = 256
@@ -85,6 +86,11 @@ class Pair:
     @property
     def schema(self) -> Schema:
         return self.bundle.schema
+
+    @property
+    def rows(self) -> Path | None:
+        """The file of the scored customers, for what goes through all of them; None in a pair made without files."""
+        return None if self._folder is None else self._folder / ROWS
 
     @property
     def id(self) -> tuple[str, str]:
@@ -303,6 +309,13 @@ class Desk:
         from churn.base.records import Records
 
         return Records(self.settings)
+
+    @cached_property
+    def changing(self) -> Changing:
+        """Putting another model in use, one at a time."""
+        from pages.shared.changing import Changing
+
+        return Changing(self)
 
     @property
     def registry(self) -> Registry:

@@ -28,13 +28,13 @@ from churn.act.call_list import (
     rank,
     reasons_of,
     rows,
-    shortened,
     usual_offer,
 )
-from churn.act.eligibility import NOBODY, UNLIKE
+from churn.act.eligibility import NOBODY, UNLIKE, Candidates
 from churn.act.uplift_base import Uplift
 from churn.base.expected_value import Assumptions, expected_value
 from churn.base.groups import Filter
+from churn.base.snapshot import Pool
 from churn.errors import DataError
 from churn.model.encoder import Encoder
 from churn.model.scoring import ScoringModel
@@ -190,10 +190,28 @@ def test_without_money_the_next_is_told_by_risk(tmp_path: Path) -> None:
     assert end.in_words(base.snapshot.schema) == "Stopped at capacity; the next has a risk of 34%."
 
 
-def test_what_is_let_go_of_changes_no_list() -> None:
-    ranking = _of([9.0, 8.0, 7.0, 6.0])
-    for capacity in (1, 2, 3):
-        assert cut(shortened(ranking, 3), Terms(capacity=capacity), ASSUMED) == cut(ranking, Terms(capacity=capacity), ASSUMED)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 12), st.integers(1, 41))
+def test_the_best_of_each_phone_in_order_as_told_one_by_one(seed: int, customers: int, phones: int, most: int) -> None:
+    """Equal worths and shared phones, against a loop over everybody; and the first few of a ranking are those of the whole."""
+    rng = np.random.default_rng(seed)
+    risk = rng.integers(1, 6, customers) / 10
+    phone = rng.integers(0, phones, customers)
+    shared = np.bincount(phone)[phone] > 1
+    household = np.where(shared, phone, NOBODY).astype(np.uint32)
+    sharing = np.flatnonzero(shared)
+    sharing = sharing[np.argsort(phone[sharing], kind="stable")]
+    starts = np.flatnonzero(np.diff(phone[sharing], prepend=-1))
+    pool = Pool(np.arange(customers) * 3, risk, None)
+    found = Candidates(pool, household, (sharing, starts), (), customers)
+    ranking = rank(found, schema_of(money=None), ASSUMED, 0.0, most=most)
+    kept, seen = [], set[int]()
+    for one in sorted(range(customers), key=lambda one: (-risk[one], one)):
+        if phone[one] not in seen:
+            kept.append(3 * one)
+        seen.add(int(phone[one]))
+    assert ranking.places.tolist() == kept[:most]
+    assert ranking.behind[0].tolist() == sorted(set(range(0, 3 * customers, 3)) - set(kept))
+    assert ranking.left_out[-1].customers == customers - len(kept)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +267,8 @@ def test_it_stops_where_a_call_keeps_nobody_and_where_an_offer_does_not_pay(tmp_
     early = cut(ranking, Terms(offer=20.0, capacity=2), ASSUMED)
     third = float(expected_value(0.6, 840.0, 20.0, ASSUMED))
     assert early.in_words(schema) == f"Stopped at capacity; the next would be worth ${third:.2f}."
-    assert cut(shortened(ranking, 2), Terms(offer=20.0, capacity=2), ASSUMED) == early
+    few = rank(base.able(), schema, ASSUMED, 20.0, _lowers(0.01, 0.05, -0.02, 0.05, float("nan"), 0.2), most=3)
+    assert cut(few, Terms(offer=20.0, capacity=2), ASSUMED) == early
     dear = rank(base.able(), schema, ASSUMED, 250.0, _lowers(0.01, 0.05, -0.02, 0.05, float("nan"), 0.2))
     assert _keys(dear, base)[-2:] == ["K5", "K2"]  # an offer to them costs more than it brings, however much it changes
     lost = cut(dear, Terms(offer=250.0), ASSUMED)

@@ -222,7 +222,7 @@ def test_a_missing_a_stale_and_an_unfit_table_stop_the_list(tmp_path: Path) -> N
     path.write_text("id\n007\n")
     old = time.time() - 3 * 86_400
     os.utime(path, (old, old))
-    with pytest.raises(SuppressionStops, match=r"is 3 days old; at most 1 are allowed by setting 'suppression_days'"):
+    with pytest.raises(SuppressionStops, match=r"is 3 days old; setting 'suppression_days' allows 1 day"):
         _suppressed(tmp_path)
     assert _suppressed(tmp_path, suppression_days=4) is not None
     path.write_text("id\n")

@@ -181,6 +181,31 @@ def test_no_size_brings_more_than_the_best_and_a_page_gets_few_points(customers:
     assert between.money <= found.best.money + 1e-9
 
 
+def test_of_many_customers_every_sum_is_that_of_the_best_so_many() -> None:
+    """More than have a step each: against the sums along the whole order, some of them not counted and some without money."""
+    rng = np.random.default_rng(5)
+    n = 90_000
+    risk, money = rng.beta(1, 3, n).round(3), rng.gamma(3, 20, n)
+    money[rng.choice(n, 500, replace=False)] = np.nan
+    away = np.sort(rng.choice(n, 8_000, replace=False))
+    at = [1, 777, 12_345, 70_001]
+    found = profit_curve(risk, money, _schema(), 25.0, USUAL, at=at, without=away)
+    stay = np.delete(np.arange(n), away)
+    known = stay[~np.isnan(money[stay])]
+    worth = expected_value(risk[known], money[known] * 12, 25.0, USUAL)
+    worth = worth[np.argsort(-worth, kind="stable")]
+    assert (found.customers, found.unvalued) == (len(known), len(stay) - len(known))
+    assert found.leavers == pytest.approx(risk[stay].sum())
+    money_of = np.concatenate([[0], np.cumsum(worth)])
+    assert [size.money for size in found.sizes] == pytest.approx([money_of[size.customers] for size in found.sizes], abs=1e-6)
+    exactly = {size.customers: size for size in found.sizes}
+    assert [exactly[size].last for size in at] == pytest.approx([worth[size - 1] for size in at])
+    assert found.best.customers == int((worth > 0).sum())
+    assert found.best.money == pytest.approx(money_of.max())
+    spread = np.diff([size.customers for size in found.sizes])
+    assert spread.max() < found.customers / 60  # the points cover everybody
+
+
 def test_nothing_is_made_up_without_money() -> None:
     with pytest.raises(DataError, match="customers without money"):
         profit_curve(np.ones(2), np.ones(2), _schema(money=None), 10.0, USUAL)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from churn.base.expected_value import (
+    NO_STEP,
     Assumptions,
     best_first,
     break_even,
@@ -18,6 +19,7 @@ from churn.base.expected_value import (
     expected_value,
     expected_value_sql,
     offer_cost,
+    steps,
 )
 from churn.errors import SettingsError
 from churn.settings import Settings
@@ -90,7 +92,23 @@ def test_value_of_arrays_and_of_tables_without_money(make_schema: MakeSchema) ->
 )
 def test_the_best_first_and_equals_in_their_order(worth: list[float]) -> None:
     values = np.array(worth, dtype=np.float64)
-    assert best_first(values).tolist() == np.argsort(-values, kind="stable").tolist()
+    order = np.argsort(-values, kind="stable").tolist()
+    assert best_first(values).tolist() == order
+    assert best_first(values, 3).tolist() == order[:3]
+    assert best_first(values, len(values) + 1).tolist() == order
+    known = len(values) - int(np.isnan(values).sum())
+    assert steps(values)[order].tolist() == [*range(known), *[NO_STEP] * (len(values) - known)]
+
+
+def test_of_many_the_steps_rise_and_part_what_pays_from_what_does_not() -> None:
+    rng = np.random.default_rng(3)
+    values = np.concatenate([rng.normal(0, 50, NO_STEP), [0.0, -0.0, 1e-300, -1e-300, 1e30, -1e30, np.nan]])
+    found = steps(values)
+    order = np.argsort(-values, kind="stable")
+    assert (np.diff(found[order].astype(int)) >= 0).all()
+    assert found[values > 1e-30].max() < found[values <= 0].min()
+    assert (found == NO_STEP).tolist() == np.isnan(values).tolist()
+    assert np.allclose(values[found == found[0]], values[0], rtol=1 / 128)
 
 
 def test_sql_says_the_same(make_schema: MakeSchema) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from churn.charts import theme
-from churn.charts.calibration_curve import _scale, calibration_curve
+from churn.charts.calibration_curve import calibration_curve, scale
 from churn.charts.theme import Chart
 from churn.model.metrics import CalibrationBin
 
@@ -42,7 +42,7 @@ def test_one_dot_that_keeps_its_promise(valid: Valid) -> None:
 
 @given(st.floats(0, 1))
 def test_axes_hold_everything_and_carry_few_ticks(highest: float) -> None:
-    limit, ticks = _scale(highest)
+    limit, ticks = scale(highest)
     assert highest <= limit + 1e-9 <= 1 + 1e-6
     assert ticks[-1] == pytest.approx(limit)
     assert 2 <= len(ticks) <= 5

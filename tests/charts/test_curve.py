@@ -109,7 +109,7 @@ def surface() -> Surface:
     spots = (
         (Spot(None, 0.12, True, ""), Spot(None, 0.4, False, NOBODY)),
         (Spot(None, 0.05, True, ""), None),
-        (Spot(None, 0.93, True, "", here=True), Spot(None, 1.0, True, "")),
+        (Spot(None, 0.93, True, "", here=True), Spot(None, 0.998, True, "")),
     )
     return Surface((PLAN, FEE), ("Basic", "Plus", AWKWARD), (10.0, 20.0), spots)
 
@@ -122,11 +122,11 @@ def test_a_map_has_one_scale_and_greys_what_is_not_real(valid: Valid) -> None:
     texts = [note["text"] for note in chart.figure["layout"]["annotations"]]
     assert texts[:2] == ["$10", "$20"]
     assert texts[2:5] == ["Basic", "Plus", "&lt;b&gt;Gold&lt;/b&gt;"]
-    assert texts[5:] == ["<b>12%</b>", "40%", "<b>5%</b>", "<b>93%</b>", "<b>99%</b>"]
+    assert texts[5:] == ["<b>12%</b>", "40%", "<b>5%</b>", "<b>93%</b>", "<b>&gt;99%</b>"]
     (frame,) = chart.figure["layout"]["shapes"]
     assert (frame["x0"], frame["x1"]) == (0.03, 0.97)
     assert tiles["hovertext"][1] == f"Plan: Basic, Monthly fee: $20: 40%. {NOBODY}"
     assert chart.alt == (
-        "Heat map: risk by plan and monthly fee, 5 combinations: 93% as it stands, from 5% to 100%; "
+        "Heat map: risk by plan and monthly fee, 5 combinations: 93% as it stands, from 5% to over 99%; "
         "resembling no real customer: 1."
     )

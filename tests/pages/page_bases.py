@@ -44,7 +44,8 @@ REAL = {
 def environment(home: Path, **settings: object) -> dict[str, str]:
     """An environment in which nothing but these settings holds."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CHURN_", "STREAMLIT_"))}
-    return kept | {"CHURN_HOME": str(home), "OMP_NUM_THREADS": "1"} | {f"CHURN_{k.upper()}": str(v) for k, v in settings.items()}
+    kept |= {"CHURN_MLFLOW": "off", "OMP_NUM_THREADS": "1"}
+    return kept | {"CHURN_HOME": str(home)} | {f"CHURN_{k.upper()}": str(v) for k, v in settings.items()}
 
 
 AWKWARD = "<b>Gold</b> *5* $9 & $8"  # what a careless page would take for markup

@@ -61,7 +61,7 @@ def test_an_alert_is_seen_with_a_reason_and_not_without(desk: data.Desk, run: Ca
     app.button[0].click().run()
     assert "say why" in _texts(app)
     assert alerts.listed(desk.records)[0].state == "open"
-    app.text_input(key=f"_why {id}").set_value("The spring price list").run()
+    app.text_input(key=f"_why {id}").set_value("The spring price list")
     app.button[0].click().run()
     assert "ann has seen it: The spring price list" in _texts(app)
     assert "1 alert, all of them seen" in _texts(app)

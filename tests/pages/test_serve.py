@@ -96,7 +96,7 @@ def test_run_hands_its_settings_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     served.run(given)
     assert handed["arguments"] == [sys.executable, str(REPOSITORY / "serve.py")]
     assert Settings.load(environ=handed["environ"]) == given
-    assert handed["environ"]["OMP_NUM_THREADS"] == "1"
+    assert (handed["environ"]["OMP_NUM_THREADS"], handed["environ"]["MALLOC_ARENA_MAX"]) == ("1", "2")
 
 
 def test_unexpected_errors_show_no_details() -> None:
