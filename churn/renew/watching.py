@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Literal, cast
 
 from churn.errors import ChurnError, NoChampion, SettingsError, StoreConflict
+from churn.learn import tracking
 from churn.learn.joint import joint_of_window
 from churn.model.bundle import Bundle
 from churn.model.registry import Pointer
@@ -128,6 +129,8 @@ def watch(
                 raise
             except ChurnError as error:  # kept as a decision; the next watch tries again
                 problems.append(f"The training failed: {error}")
+    if made:
+        tracking.mirror(desk.registry, desk.settings)
     return Watched(
         model=champion.version,
         today=today,

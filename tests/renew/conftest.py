@@ -157,6 +157,7 @@ def _opened(home: Path, story: Story) -> World:
         gate_ece=0.15,
         retrain_cooldown_days=0,
         alert_windows=2,
+        mlflow="",
     )
     store = open_store(settings)
     return World(Desk(Registry(store, settings), store, Records(settings), settings, "ann"), story)
