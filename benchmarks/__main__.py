@@ -29,6 +29,7 @@ MODULES = {
     "benchmarks.act": ("act-holdout", "act-false-claims"),
     "benchmarks.act_list": ("act-list-", "act-page-"),
     "benchmarks.watch_performance": ("watch-cbpe-", "watch-performance-"),
+    "benchmarks.watch_unattended": ("watch-unattended-",),
     "benchmarks.nested_cv": ("nested-",),
 }
 _HEADS = ("benchmark", "value", "peer", "peer's", "ratio", "target")
