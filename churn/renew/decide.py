@@ -204,7 +204,11 @@ class Calibration:
         return abs(self.observed - self.foretold)
 
 
+def is_off(now: Calibration, settings: Settings) -> bool:
+    """Whether foretold risks are off: by more than `return_points`, and beyond chance (3 standard errors)."""
+    return 100 * now.off > settings.return_points and now.errors > 3
+
+
 def is_broken(now: Calibration, before: Calibration, settings: Settings) -> bool:
-    """Whether a new champion's calibration is broken: off by more than `return_points`, beyond chance (3 standard errors), and
-    the model before would have been nearer on the same customers."""
-    return 100 * now.off > settings.return_points and now.errors > 3 and before.off < now.off
+    """Whether a new champion is to give way: it is off, and the model before would have been nearer on the same customers."""
+    return is_off(now, settings) and before.off < now.off

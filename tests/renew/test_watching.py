@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from churn.errors import NoChampion, SettingsError
 from churn.model.registry import Registry
 from churn.model.store import open_store
-from churn.renew import watching
+from churn.renew import retrain, watching
+from churn.renew.retrain import Desk
 from churn.renew.watching import Watched
 from churn.watch import alerts, decisions
 
@@ -68,6 +71,37 @@ def test_a_training_that_fails_is_tried_again_and_then_given_up(world: World) ->
     kinds = [one.kind for one in decisions.listed(world.desk.records)]
     assert kinds == ["failed", "failed", "failed", "due"]
     assert _pointer(world) == "v1"
+
+
+def test_two_watches_at_once_train_once(world: World, again: Callable[[], World], monkeypatch: pytest.MonkeyPatch) -> None:
+    for day in DAYS[4:8]:
+        world.month(day)
+    asked: list[str | None] = []
+    monkeypatch.setattr(retrain, "retrain", lambda desk, **given: asked.append(given["answers"]) or _answered(desk))
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda one: _watch(one, DAYS[7]), (world, again())))
+    assert [one.due.kind for one in both] == ["due", "due"]
+    (trigger,) = [one.id for one in decisions.listed(world.desk.records) if one.kind == "due"]
+    assert asked == [trigger]
+    assert len(alerts.listed(world.desk.records)) == 1
+
+
+def test_a_training_that_was_killed_is_taken_up_after_some_hours(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for day in DAYS[4:8]:
+        world.month(day)
+    asked: list[str | None] = []
+    monkeypatch.setattr(retrain, "retrain", lambda desk, **given: asked.append(given["answers"]) or _answered(desk))
+    told = {"cause": "realised-loss", "model": "v1", "words": "Due.", "evidence": {}, "day": DAYS[7], "who": "ann"}
+    decisions.record(world.desk.records, decisions.DUE, now=datetime.now(UTC) - timedelta(hours=5), **told)
+    _watch(world, DAYS[7])
+    assert asked == []  # somebody may be at it
+    monkeypatch.setattr(watching, "_STUCK", timedelta(hours=4))
+    _watch(world, DAYS[7])
+    assert len(asked) == 1
+
+
+def _answered(desk: Desk) -> SimpleNamespace:
+    return SimpleNamespace(decision=SimpleNamespace(kind="stopped"))
 
 
 def test_a_desk_without_a_champion_and_settings_that_cannot_be(world: World) -> None:
