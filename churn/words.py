@@ -20,6 +20,10 @@ if TYPE_CHECKING:  # for the types only: this module stands below the schema
 NOTHING = "–"
 MINUS = "−"
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+WHOLE_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 TEMPLATES = {
     # numbers
@@ -225,6 +229,43 @@ TEMPLATES = {
     "alt arms": "Dots with ranges: share that left, {arms}.",
     "alt arm": "{share} of {customers} {arm} ({low} to {high})",
     "alt effects": "Dots with ranges: points fewer that left among called, for {count} groups; {first} leads with {points}.",
+    # performance
+    "in month": "in {month}",
+    "in month of year": "in {month} {year}",
+    "in week": "in the week from {day}",
+    "on day": "on {day}",
+    "performance holds": "The ranking holds: of the {listed} riskiest {when}, {share} left",
+    "performance holds more": "The ranking holds, but more left than promised: {left} of those scored {when}, not {expected}",
+    "performance holds fewer": "The ranking holds, but fewer left than promised: {left} of those scored {when}, not {expected}",
+    "performance slipped": "The ranking has slipped: of the {listed} riskiest {when}, {share} left, not {promised} as promised",
+    "performance early": "Too early to say: the first outcomes are due {day}",
+    "performance waiting": "Too early to say: of the outcomes due since {day}, {share} are known",
+    "performance small": "Too few customers ({count}) to say; shown from {least}",
+    "performance nothing": "No predictions are logged yet",
+    "performance nobody": "Nobody like this is among the predictions logged",
+    "performance as promised": "Of all {rows}, {left} left within {days}; {expected} were expected ({range}).",
+    "performance money": (
+        "Every figure of revenue at risk and every call list rests on the promised risks: mind that they are {side}, and think "
+        "of training anew."
+    ),
+    "performance too low": "too low",
+    "performance too high": "too high",
+    "performance train": "Look for what has moved, and train anew once enough of the new outcomes are known.",
+    "performance estimate": (
+        "Until then, its own word for it: of the {listed} riskiest {when}, {share} leave ({range}), and it picks the leaver "
+        "over a stayer {auc} times in 100."
+    ),
+    "performance blind": (
+        "Estimated from the risks alone. It sees that customers have become others; that the same customers leave more often "
+        "than they used to shows only in outcomes."
+    ),
+    "performance picks": "picks the leaver over a stayer {auc} times in 100",
+    "performance complete": "Outcomes are compared once {share} of a day's are known, for who leaves is booked before who stays.",
+    "performance import": "What became of customers comes in with: churn outcomes import TABLE",
+    "performance log": "Every scoring that is published is logged from now on.",
+    "alt performance": "Line and dots: {what} over {count} {windows}; {told}.",
+    "alt performance told": "{when} {actual} against {promised} promised",
+    "alt performance none": "no outcome is known yet, {when} {promised} is estimated",
     # scoring a file
     "column customer number": "Customer number",
     "column outcome": "Outcome",
@@ -520,6 +561,12 @@ def moment(value: datetime | None) -> str:
 def month(value: date | None) -> str:
     """The month as axes name it: `Nov`."""
     return NOTHING if value is None else MONTHS[value.month - 1]
+
+
+def whole_month(value: date, *, year: bool = True) -> str:
+    """The month in full: `August 2026`; without the year `August`."""
+    name = WHOLE_MONTHS[value.month - 1]
+    return f"{name} {value.year}" if year else name
 
 
 # -- quantities: a value of a column -----------------------------------------

@@ -169,6 +169,19 @@ class Records:
             self._prepare(engine, asked=True)
         return before, FORMAT
 
+    def settle(self) -> None:
+        """Put what waits beside a file into it, so that nothing deleted is left there; a reader in the middle of something stops
+        that, and the next close does it. A server looks after its own."""
+        if self._file is None:
+            return
+        connection = self._opened().raw_connection()
+        try:
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise RecordsUnavailable(f"the database {self.address} cannot be used: {error}") from error
+        finally:
+            connection.close()
+
     def close(self) -> None:
         """Let go of the connections; the next question opens new ones."""
         with self._lock:

@@ -13,7 +13,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from churn.cli import alerts, campaigns, db, desk, explaining, imports, lists, mlflow, models, renewal, schema, scoring
+from churn.cli import (
+    alerts,
+    campaigns,
+    db,
+    desk,
+    explaining,
+    imports,
+    lists,
+    mlflow,
+    models,
+    performance,
+    renewal,
+    schema,
+    scoring,
+)
 from churn.cli.common import CONFLICT, REFUSED, STOPPED, Interrupted, err, print_json, stopped
 from churn.errors import ChurnError, PromotionRefused, StoreConflict
 
@@ -61,6 +75,7 @@ imports.register(app)
 scoring.register(app)
 renewal.register(app)
 explaining.register(app)
+performance.register(app)
 desk.register(app)
 
 

@@ -8,6 +8,7 @@ understand, so that such a version refuses the folder in words instead of guessi
 
 1. The first.
 2. In the schema: columns that grow by themselves (`clock`), conditions as text in rules, evidence of derivations and rules.
+3. Only what was rewritten to leave a customer out (`rewritten`): the store keeps a file under another name (`at`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from churn.errors import BundleRejected, in_words
 from churn.model.store import disk
 
 FORMAT = 2
+REWRITTEN = 3
 NAME = "manifest.json"
 ADVICE = {  # what to do about damage, by kind
     "model": "restore it from a backup, or use another version: churn models",
@@ -32,7 +34,7 @@ ADVICE = {  # what to do about damage, by kind
 }
 
 Kind = Literal["model", "scoring"]
-_READS = range(1, FORMAT + 1)
+_READS = range(1, REWRITTEN + 1)
 _FACTS: dict[str, type | tuple[type, ...]] = {"kind": str, "created": str, "simulated": bool, "schema_hash": str, "files": dict}
 
 
@@ -62,7 +64,7 @@ def seal(
         "simulated": simulated,
         "schema_hash": schema_hash,
         **facts,
-        "files": {name: _facts_of(folder / name) for name in names if name != NAME},
+        "files": {name: facts_of(folder / name) for name in names if name != NAME},
     }
     if (place := next(_not_finite(document), None)) is not None:
         raise BundleRejected(f"a {kind} cannot be written: its figure {place} is no number that can be shown")
@@ -95,7 +97,7 @@ def verify(folder: Path, kind: Kind, where: str = "") -> dict[str, Any]:
             size = (folder / name).stat().st_size
             if size != wanted["bytes"]:
                 raise BundleRejected(f"{where}: {name} must have {wanted['bytes']:,} bytes; it has {size:,}")
-            if _facts_of(folder / name)["sha256"] != wanted["sha256"]:
+            if facts_of(folder / name)["sha256"] != wanted["sha256"]:
                 raise BundleRejected(
                     f"{where}: {name} was altered: its content does not match the sum in the manifest; {ADVICE[kind]}"
                 )
@@ -112,12 +114,12 @@ def parse(data: bytes, where: str, kind: Kind | None = None) -> dict[str, Any]:
         raise BundleRejected(f"{where} is damaged: a manifest is a table of names and values")
     form = document.get("format")
     if form not in _READS:
-        if isinstance(form, int) and form > FORMAT:
+        if isinstance(form, int) and form > REWRITTEN:
             raise BundleRejected(
                 f"{where} was written by a newer version of churn{_by(document)}: its format is {form}, and this one reads up to "
-                f"{FORMAT}; update churn"
+                f"{REWRITTEN}; update churn"
             )
-        raise BundleRejected(f"{where}: format {form!r} is not known; this version reads formats up to {FORMAT}")
+        raise BundleRejected(f"{where}: format {form!r} is not known; this version reads formats up to {REWRITTEN}")
     if document.get("sum") != _own_sum(document):
         raise BundleRejected(f"{where} was altered: its content does not match its own sum")
     for name, wanted in _FACTS.items():
@@ -130,10 +132,34 @@ def parse(data: bytes, where: str, kind: Kind | None = None) -> dict[str, Any]:
     for name, entry in document["files"].items():
         if not isinstance(entry, dict) or not isinstance(entry.get("sha256"), str) or not isinstance(entry.get("bytes"), int):
             raise BundleRejected(f"{where}: the entry of file {name!r} is malformed")
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise BundleRejected(f"{where}: file {name!r} leads out of the folder")
+        for path in (name, stored(name, entry)):
+            if not isinstance(path, str) or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+                raise BundleRejected(f"{where}: file {path!r} leads out of the folder")
     if kind is not None and document["kind"] != kind:
         raise BundleRejected(f"{where} belongs to a {document['kind']}, not to a {kind}")
+    return document
+
+
+def stored(name: str, entry: Mapping[str, Any]) -> str:
+    """Under which name the store keeps a file of a manifest, beside the manifest."""
+    return entry.get("at", name)  # type: ignore[no-any-return]
+
+
+def rewritten(facts: Mapping[str, Any], folder: Path, stamps: Mapping[str, str], **changed: Any) -> dict[str, Any]:
+    """A manifest after some of its files got other content.
+
+    Parameters
+    ----------
+    folder: where the new content lies, under the files' own names.
+    stamps: file → the name under which the store keeps its new content.
+    changed: facts that are others now.
+    """
+    old = facts["files"]
+    files = {**old, **{name: {**facts_of(folder / name), "at": at} for name, at in stamps.items()}}
+    gone = [*facts.get("rewritten", ()), *(stored(name, old[name]) for name in stamps)]
+    document = {**facts, **changed, "format": REWRITTEN, "written_by": _program(), "files": files, "rewritten": gone}
+    if (place := next(_not_finite(document), None)) is not None:
+        raise BundleRejected(f"it cannot be rewritten: its figure {place} is no number that can be shown")
     return document
 
 
@@ -168,6 +194,7 @@ def _own_sum(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _facts_of(path: Path) -> dict[str, Any]:
+def facts_of(path: Path) -> dict[str, Any]:
+    """The sum and the size of a file."""
     with path.open("rb") as stream:
         return {"sha256": hashlib.file_digest(stream, "sha256").hexdigest(), "bytes": path.stat().st_size}

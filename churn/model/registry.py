@@ -5,7 +5,8 @@ Under the root of the store:
 - `workspace.json`: whether all in here is simulated; written once, first.
 - `pointer.json`: the current pair and every one before it, so that both change in a single conditional write.
 - `challenger.json`: the version that runs in shadow beside the champion, if any.
-- `models/v12/…`, `scorings/2026-11-19-0612-ab12/…`: never changed once their manifest, written last, is there.
+- `models/v12/…`, `scorings/2026-11-19-0612-ab12/…`: never changed once their manifest, written last, is there; but for customers
+  who asked to be forgotten (`rewrite`).
 - `claims/…`: who took which name; a name is never given out twice.
 """
 
@@ -19,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,13 +39,16 @@ from churn.model.bundle import Bundle
 from churn.model.cache import Cache
 from churn.model.challenger import Challenger
 from churn.model.pointer import HistoryEntry, Pointer
-from churn.model.store import Entry, Store, etag_of
+from churn.model.store import Entry, Store, disk, etag_of
 from churn.settings import Settings
 
 __all__ = ["HistoryEntry", "Pointer", "Registry", "ScoringInfo", "VersionInfo", "check_workspace"]
 
 POINTER = "pointer.json"
 MARKER = "workspace.json"
+_ASIDE = "~"  # in the store's name of a file that was rewritten, before when that was
+_STAMP = "%Y%m%d%H%M%S"
+_STRANGER = timedelta(days=1)  # what a killed rewriting uploaded is removed after a day
 _Info = TypeVar("_Info")
 _PLACES: dict[manifest.Kind, str] = {"model": "models", "scoring": "scorings"}
 _NAMES: dict[manifest.Kind, re.Pattern[str]] = {
@@ -284,10 +288,11 @@ class Registry:
             return f"{kind} {name}: {damage}; {manifest.ADVICE[kind]}"
         copy = self._cache.verified(place, kind, facts)
         for file, wanted in facts["files"].items():
-            etag = entries[file].etag
+            at = manifest.stored(file, wanted)
+            etag = entries[at].etag
             if etag is not None and copy is not None and etag == etag_of(copy / file):
                 continue
-            if self._store.sha256(f"{place}/{file}") != wanted["sha256"]:
+            if self._store.sha256(f"{place}/{at}") != wanted["sha256"]:
                 return f"{kind} {name}: {file} was altered in the store, its sum is not the manifest's; {manifest.ADVICE[kind]}"
         return None
 
@@ -345,6 +350,68 @@ class Registry:
             self._store.delete(entry.key)
         return True
 
+    def rewrite(
+        self, kind: manifest.Kind, name: str, facts: dict[str, Any], folder: Path, files: Sequence[str], **changed: Any
+    ) -> None:
+        """Give files of a model or scoring other content, in one conditional write of its manifest: for erasing a customer only.
+
+        Whoever fetches it meanwhile gets it as it was, or as it is then. What the store holds of the old content is removed at
+        the end; `clear` does so for a rewriting that was killed before.
+
+        Parameters
+        ----------
+        facts: its manifest that the decision was made on.
+        folder: the new content of `files`, under their own names.
+        changed: facts that are others now.
+
+        Raises
+        ------
+        StoreConflict: it was rewritten by somebody else meanwhile; nothing was changed.
+        """
+        place = f"{_PLACES[kind]}/{name}"
+        etag = self._store.read(f"{place}/{manifest.NAME}").etag
+        if self._facts(kind, name)["sum"] != facts["sum"]:
+            raise StoreConflict(f"{kind} {name} was rewritten by somebody else meanwhile; repeat it")
+        stamp = f"{_ASIDE}{datetime.now(UTC):{_STAMP}}-{uuid.uuid4().hex[:6]}"
+        stamps = {file: f"{file}{stamp}" for file in files}
+        document = manifest.rewritten(facts, folder, stamps, **changed)
+        for file, at in stamps.items():
+            with disk(folder / at, "written"):
+                (folder / file).rename(folder / at)
+        self._store.upload(place, folder, stamps.values())
+        try:
+            self._store.write(f"{place}/{manifest.NAME}", manifest.dump(document), if_match=etag)
+        except StoreConflict:
+            for at in stamps.values():
+                self._store.delete(f"{place}/{at}")
+            raise
+        self.clear(kind, name)
+
+    def clear(self, kind: manifest.Kind, name: str) -> int:
+        """Remove from the store what a rewriting left behind of the content before, and say how many objects that were."""
+        place = f"{_PLACES[kind]}/{name}"
+        facts = self._facts(kind, name)
+        if facts["format"] != manifest.REWRITTEN:
+            return 0
+        kept = {manifest.stored(file, wanted) for file, wanted in facts["files"].items()}
+        limit = f"{datetime.now(UTC) - _STRANGER:{_STAMP}}"
+        removed = 0
+        for entry in self._store.list(f"{place}/"):
+            at = entry.key.removeprefix(f"{place}/")
+            _, aside, stamp = at.partition(_ASIDE)
+            if at not in kept and (at in facts.get("rewritten", ()) or (aside and stamp < limit)):
+                self._store.delete(entry.key)
+                removed += 1
+        return removed
+
+    def renew_copy(self, kind: manifest.Kind, name: str) -> bool:
+        """Replace this machine's copy of a model or scoring that was rewritten; False where there is none, or it is the same."""
+        known = self._cache.known(f"{_PLACES[kind]}/{name}")
+        if known is None or known == self._manifest(kind, name):
+            return False
+        self._folder(kind, name)
+        return True
+
     def versions(self) -> tuple[VersionInfo, ...]:
         """Every model in the store, newest first; one with a missing or truncated file is listed with its problem.
 
@@ -386,6 +453,8 @@ class Registry:
         self._enter(claim=True)
         name = self._claim(kind, facts)
         prefix = f"{_PLACES[kind]}/{name}"
+        if any("at" in file for file in facts["files"].values()):
+            raise BundleRejected(f"{folder}: it was rewritten in the store it comes from, and is published there only")
         self._store.upload(prefix, folder, facts["files"])
         # last, so that whatever is not all there is not there at all
         named = manifest.dump({**facts, "version" if kind == "model" else "id": name})
@@ -438,8 +507,24 @@ class Registry:
                 raise
             wanted = cached
         where = self._where(kind, name)
-        self._keep_apart(manifest.parse(wanted, where, kind), where)
-        return self._cache.folder(place, kind, wanted, lambda folder: self._store.download(place, folder), where)
+        facts = manifest.parse(wanted, where, kind)
+        self._keep_apart(facts, where)
+        return self._cache.folder(place, kind, wanted, lambda folder: self._fetch(place, facts, folder), where)
+
+    def _fetch(self, place: str, facts: dict[str, Any], folder: Path) -> None:
+        """Copy a model or scoring into a folder, each file under its own name whatever the store calls it."""
+        self._store.download(place, folder)
+        if facts["format"] != manifest.REWRITTEN:
+            return
+        with disk(folder, "written"):
+            for name in facts.get("rewritten", ()):
+                (folder / name).unlink(missing_ok=True)
+            for name, wanted in facts["files"].items():
+                at = manifest.stored(name, wanted)
+                if at != name and (folder / at).exists():
+                    (folder / at).rename(folder / name)
+            for path in folder.rglob(f"*{_ASIDE}*"):  # of a rewriting that was not finished
+                path.unlink()
 
     def _keep_apart(self, facts: dict[str, Any], where: str) -> None:
         if facts["simulated"] is not self._settings.simulated:
@@ -504,7 +589,7 @@ def _all(look: Callable[[str], _Info], names: Sequence[str]) -> tuple[_Info, ...
 def _not_whole(facts: dict[str, Any], sizes: Mapping[str, int]) -> str | None:
     """The first file of a manifest that is missing from a listing, or has another size there; None where none is."""
     for file, wanted in facts["files"].items():
-        if sizes.get(file) != wanted["bytes"]:
+        if sizes.get(manifest.stored(file, wanted)) != wanted["bytes"]:
             return f"{file} is missing from the store or not whole"
     return None
 

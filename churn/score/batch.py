@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -281,9 +281,6 @@ def write_scoring(
     """
     run = run or run_id(scored, model_version=model_version, schema=schema, as_of=as_of)
     rows = scored.rows
-    risk = rows[RISK].to_numpy()
-    money = rows[schema.money.column].cast(pl.Float64).to_numpy() if schema.money else None
-    total = sums(risk, money)
     at_risk = pl.col(RISK) * pl.col(schema.money.column).cast(pl.Float64) if schema.money else pl.col(RISK)
     place = pl.int_range(pl.len(), dtype=pl.UInt32).sort_by(at_risk, RISK, descending=True, nulls_last=True, maintain_order=True)
     order = rows.select(place=place)["place"]
@@ -299,7 +296,6 @@ def write_scoring(
             scored.points[order].write_parquet(folder / POINTS, compression="zstd", row_group_size=122_880)
         if past is not None:
             past.risks.write_parquet(folder / HISTORY, compression="zstd", row_group_size=122_880)
-    leavers, revenue = leavers_interval(total, calibration_covariance), revenue_interval(total, calibration_covariance)
     return manifest.seal(
         folder,
         kind="scoring",
@@ -308,7 +304,6 @@ def write_scoring(
         run=run,
         model=model_version,
         as_of=as_of.isoformat(),
-        rows=rows.height,
         gone=scored.gone,
         earlier=scored.earlier,
         behind=scored.behind,
@@ -319,19 +314,50 @@ def write_scoring(
         bins={feature.name: _bins(feature, rows[feature.name]) for feature in schema.numbers},
         pairs=dict(pairs) if pairs else None,
         typical_risk=scored.typical_risk,
-        sums={
+        mean_points=dict(scored.mean_points),
+        mean_size=dict(scored.mean_size),
+        edges={feature.name: list(number_edges(feature, rows[feature.name])) for feature in schema.numbers},
+        calibration_covariance=[list(row) for row in calibration_covariance] if calibration_covariance is not None else None,
+        **figures(rows, schema, calibration_covariance),
+    )
+
+
+def figures(rows: pl.DataFrame, schema: Schema, calibration_covariance: Covariance | None) -> dict[str, Any]:
+    """What a manifest says of a scoring's rows as a whole: how many, what they add up to, the same by band."""
+    money = rows[schema.money.column].cast(pl.Float64).to_numpy() if schema.money else None
+    total = sums(rows[RISK].to_numpy(), money)
+    leavers, revenue = leavers_interval(total, calibration_covariance), revenue_interval(total, calibration_covariance)
+    return {
+        "rows": rows.height,
+        "sums": {
             "risk": total.p,
             "money": total.money if schema.money else None,
             "revenue_at_risk": total.pv if schema.money else None,
             "leavers_interval": [leavers.low, leavers.high] if leavers else None,
             "interval": [revenue.low, revenue.high] if revenue else None,
         },
-        by_band=_by_band(rows, schema),
-        mean_points=dict(scored.mean_points),
-        mean_size=dict(scored.mean_size),
-        edges={feature.name: list(number_edges(feature, rows[feature.name])) for feature in schema.numbers},
-        calibration_covariance=[list(row) for row in calibration_covariance] if calibration_covariance is not None else None,
-    )
+        "by_band": _by_band(rows, schema),
+    }
+
+
+def without(scored: Scored, out: pl.Series) -> Scored:
+    """A scoring without some of its customers; averages stay what they were with them.
+
+    out: which rows go, booleans in the order of `scored.rows`.
+    """
+    if not out.any():
+        return scored
+    rows, points = scored.rows.filter(~out), scored.points
+    chosen = scored.explained
+    if points is not None:
+        gone = points.filter(out)
+        chosen = None if chosen is None else chosen - int(gone.to_series(0).is_not_null().sum())
+        points = points.filter(~out)
+    sampled = int(points[SAMPLED].sum()) if points is not None and SAMPLED in points.columns else scored.sampled
+    contacts = scored.contacts
+    if contacts is not None:
+        contacts = contacts.join(rows.select(contacts.columns[0]), on=contacts.columns[0], how="semi", maintain_order="left")
+    return replace(scored, rows=rows, points=points, contacts=contacts, explained=chosen, sampled=sampled)
 
 
 def _bins(feature: Feature, values: pl.Series) -> list[float]:

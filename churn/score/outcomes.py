@@ -24,7 +24,7 @@ from churn.data import values
 from churn.data.schema import Schema
 from churn.errors import DataError, StoreConflict, StoreDamaged
 from churn.model.store import Store
-from churn.score import log
+from churn.score import forgotten, log
 
 PREFIX = "outcomes/"
 KEY, AS_OF, LEFT, KNOWN_AT = log.KEY, log.AS_OF, "__left__", "__known_at__"
@@ -91,7 +91,7 @@ def import_outcomes(
     """
     if table.is_empty():
         raise DataError("the outcomes have no rows")
-    rows, refused = _read(table, schema, today or datetime.now(UTC).date())
+    rows, refused = _read(table, schema, today or datetime.now(UTC).date(), forgotten.of(store))
     part, new = (None, False) if rows.is_empty() else _write(rows, store)
     have, damaged = (frozenset(known), ()) if known is not None else log.keys(store)
     strangers = rows.filter(~pl.col(KEY).is_in(list(have)))[KEY].unique(maintain_order=True)
@@ -167,7 +167,9 @@ def _write(rows: pl.DataFrame, store: Store) -> tuple[str, bool]:
 # -- reading the table -------------------------------------------------------------------------------------------------
 
 
-def _read(table: pl.DataFrame, schema: Schema, today: date) -> tuple[pl.DataFrame, tuple[Refusal, ...]]:
+def _read(
+    table: pl.DataFrame, schema: Schema, today: date, gone: forgotten.Forgotten = forgotten.NOBODY
+) -> tuple[pl.DataFrame, tuple[Refusal, ...]]:
     outcome = schema.target.column if schema.target.column in table.columns else LEFT_COLUMN
     for column in (schema.key, *([schema.snapshot.column] if schema.snapshot else []), outcome, KNOWN_AT_COLUMN):
         if column not in table.columns:
@@ -179,6 +181,7 @@ def _read(table: pl.DataFrame, schema: Schema, today: date) -> tuple[pl.DataFram
     key = values.keys(table[schema.key])
     key = key.set(values.blank(key), None)
     refusals.add(schema.key, key.is_null(), "is the key and must not be empty")
+    refusals.add(schema.key, gone.among(key), "names a customer who asked to be forgotten")
     left = _left(table[outcome], schema)
     expected = f"{schema.target.positive!r} or what is not it" if outcome == schema.target.column else "yes or no"
     if outcome == schema.target.column and schema.target.negative is not None:

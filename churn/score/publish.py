@@ -17,20 +17,24 @@ from churn.model.interactions import Interactions
 from churn.model.registry import Pointer, Registry
 from churn.model.scoring import ScoringModel
 from churn.model.store import Store
-from churn.score import log, sketch
-from churn.score.batch import Progress, Scored, run_id, write_scoring
+from churn.score import forgotten, log, sketch
+from churn.score.batch import Progress, Scored, run_id, without, write_scoring
 
 _log = logging.getLogger("churn.score")
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The scoring the desk shows now. `new` is False where the same run was there already and nothing was done."""
+    """The scoring the desk shows now. `new` is False where the same run was there already and nothing was done.
+
+    `forgotten`: how many customers were left out because they asked to be forgotten.
+    """
 
     scoring: str
     run: str
     pointer: Pointer
     new: bool
+    forgotten: int = 0
 
 
 def publish(
@@ -48,7 +52,8 @@ def publish(
 ) -> Published:
     """Write the scoring to the store, log its predictions, and swap the pointer to {this model, this scoring}.
 
-    The risks that the scoring shown until now gave its customers, and those it knew of, go along (`churn.score.history`).
+    Customers who asked to be forgotten are left out, whoever brings them. The risks that the scoring shown until now gave its
+    customers, and those it knew of, go along (`churn.score.history`).
 
     Whatever fails before the swap leaves the desk as it was. A swap that loses the race takes the log part back; the scoring's
     files stay in the store, seen by nobody, and serve if the same run is repeated. The same run (date, model, schema and
@@ -70,6 +75,8 @@ def publish(
     version = bundle.version
     if version is None:
         raise BundleRejected("only a model in the store can be shown; publish the model before its scoring")
+    gone = forgotten.of(store).among(scored.rows[bundle.schema.key])
+    scored, left_out = without(scored, gone), int(gone.sum())
     run = run_id(scored, model_version=version, schema=bundle.model.schema, as_of=as_of)
     now = registry.pointer()
     if action == "publish":
@@ -91,7 +98,7 @@ def publish(
     step("Publishing", 2, 3)
     if action == "publish" and now is not None and (now.model, now.scoring) == (version, scoring):
         step("Publishing", 3, 3)
-        return Published(scoring, run, now, new=False)
+        return Published(scoring, run, now, new=False, forgotten=left_out)
     try:
         pointer = registry.swap(model=version, scoring=scoring, action=action, who=who, reason=reason, expected=expected)
     except (StoreConflict, PromotionRefused, BundleRejected, NotInStore) as error:
@@ -102,14 +109,14 @@ def publish(
                 registry.withdraw_scoring(scoring)
             if action == "publish":
                 step("Publishing", 3, 3)
-                return Published(won.scoring, run, won, new=False)
+                return Published(won.scoring, run, won, new=False, forgotten=left_out)
         if fresh and not _was_shown(registry, run):
             store.delete(part)
             store.delete(sketch.of_run(version, as_of, run))
         raise
     _count(store, registry)
     step("Publishing", 3, 3)
-    return Published(scoring, run, pointer, new=True)
+    return Published(scoring, run, pointer, new=True, forgotten=left_out)
 
 
 def _count(store: Store, registry: Registry) -> None:

@@ -110,6 +110,19 @@ def drop(store: Store, held: Held) -> None:
         store.delete(f"{PREFIX}{held.id}/{name}")
 
 
+def rewrite(store: Store, held: Held, left: pl.DataFrame, key: str) -> None:
+    """Keep only these rows of a batch, and name the key nowhere in its report: for erasing a customer only."""
+    buffer = io.BytesIO()
+    left.write_parquet(buffer, compression="zstd")
+    document = _json(store, f"{PREFIX}{held.id}/{REPORT}")
+    told = document["report"]
+    told["violations"] = [one for one in told["violations"] if one["value"] != key]
+    for check in told["checks"]:
+        check["words"] = check["words"].replace(repr(key), "a customer who was forgotten")
+    store.write(f"{PREFIX}{held.id}/{REPORT}", _dump(document))
+    store.write(f"{PREFIX}{held.id}/{TABLE}", buffer.getvalue())
+
+
 def is_released(store: Store, batch: str) -> bool:
     """Whether somebody has said that these very rows (`IncomingReport.batch`) are right after all."""
     return any(held.report.batch == batch and held.released is not None for held in batches(store))

@@ -48,6 +48,7 @@ _NEW_LEVELS = 100  # texts kept of one column and part; the rest is counted toge
 _LEVEL_LENGTH = 80  # letters kept of such a text
 _JUDGED = 500  # rows kept apart from training that are enough to take the risks' reference from
 _ENOUGH = 10_000  # of them, evenly spaced, where there are many more
+_GUESSED = 4096  # steps that a value's place is guessed by; fewer values are not worth it
 _RISK_UNIT = 1e-9  # risks are added up in whole billionths, so that sums do not depend on their order
 _NAME = re.compile(r"sketches/model=(?P<model>[\w.-]+)/date=(?P<date>\d{4}-\d\d-\d\d)/[0-9A-Za-z-]+\.npz")
 _log = logging.getLogger("churn.score")
@@ -296,10 +297,24 @@ def _count_numbers(values: pl.Series, edges: Floats, cells: Counts) -> None:
     if values.dtype == pl.Null:
         cells[-2] = len(values)
         return
-    known = values.cast(pl.Float64).fill_nan(None).drop_nulls()
-    cells[-2] = len(values) - len(known)
-    if len(known):
-        cells[:-2] = np.bincount(np.searchsorted(edges, known.to_numpy(), side="left"), minlength=len(edges) + 1)
+    numbers = values.cast(pl.Float64).to_numpy()
+    missing = np.isnan(numbers)
+    known = numbers[~missing] if missing.any() else numbers
+    cells[-2] = len(numbers) - len(known)
+    cells[:-2] = np.bincount(_places(known, edges), minlength=len(edges) + 1)
+
+
+def _places(values: Floats, edges: Floats) -> npt.NDArray[np.intp]:
+    """`np.searchsorted(edges, values)` in a third of the time: guessed by equal steps, and looked up where the guess is wrong."""
+    if len(values) < _GUESSED or len(edges) < 4 or not edges[-2] > edges[1]:
+        return np.searchsorted(edges, values)
+    low, high = edges[1], edges[-2]  # not the ends, which an outlier of the reference may be
+    steps = np.searchsorted(edges, low + (high - low) / _GUESSED * np.arange(_GUESSED))
+    steps[0] = 0
+    found: npt.NDArray[np.intp] = steps[np.clip((values - low) * (_GUESSED / (high - low)), 0, _GUESSED - 1).astype(np.int32)]
+    wrong = (np.append(edges, np.inf)[found] < values) | (np.append(-np.inf, edges)[found] >= values)
+    found[wrong] = np.searchsorted(edges, values[wrong])
+    return found
 
 
 def _count_levels(values: pl.Series, column: Column, cells: Counts) -> dict[str, int]:
@@ -370,21 +385,23 @@ def _registers(keys: pl.Series) -> npt.NDArray[np.uint8]:
 
 
 def _hashes(keys: pl.Series) -> npt.NDArray[np.uint64]:
-    """64 bits of each text, the same everywhere and always: a polynomial of its bytes, mixed (splitmix64; Steele et al. 2014)."""
-    texts = (keys.cast(pl.String).fill_null("") + "\0").to_arrow()
-    offsets = np.frombuffer(texts.buffers()[1], dtype=np.int64 if "large" in str(texts.type) else np.int32)
-    offsets = offsets[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-    data = np.frombuffer(texts.buffers()[2], dtype=np.uint8)[offsets[0] : offsets[-1]].astype(np.uint64)
-    starts = offsets[:-1] - offsets[0]
-    lengths = np.diff(offsets)
+    """64 bits of each text, the same everywhere and always: its bytes in words of eight, each times a number of its own, added up
+    and mixed (splitmix64; Steele, Lea and Flood 2014). Zeros that fill the last word up count for nothing."""
+    texts = keys.cast(pl.String).fill_null("")
+    bytes_of = texts.str.len_bytes()
+    length = 8 * max(1, -(-int(bytes_of.max()) // 8))  # type: ignore[arg-type]
+    if (bytes_of == texts.str.len_chars()).all():
+        padded = texts.str.pad_end(length, "\0").str.join("")[0]  # in one piece
+        data = padded.encode()
+    else:  # letters of more than one byte
+        data = b"".join(text.encode().ljust(length, b"\0") for text in texts.to_list())
+    words = np.frombuffer(data, dtype="<u8").reshape(len(texts), length // 8)
     with np.errstate(over="ignore"):
-        powers = np.cumprod(np.full(int(lengths.max()), 0x9E3779B97F4A7C15, dtype=np.uint64))
-        place = np.arange(data.size) - np.repeat(starts, lengths)
-        mixed = np.add.reduceat((data + np.uint64(1)) * powers[place], starts)
+        powers = np.cumprod(np.full(words.shape[1], 0x9E3779B97F4A7C15, dtype=np.uint64))
+        mixed: npt.NDArray[np.uint64] = (words * powers).sum(axis=1, dtype=np.uint64)
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-        found: npt.NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
-        return found
+        return mixed ^ (mixed >> np.uint64(31))
 
 
 def _distinct(registers: npt.NDArray[np.uint8]) -> float:

@@ -50,6 +50,9 @@ def labelled(
     """
     end = pl.col(log.AS_OF) + pl.duration(days=round(schema.horizon_days))
     told = statements.filter(pl.col(outcomes.KNOWN_AT) <= today)
+    if told.is_empty():
+        none = (pl.lit(None, pl.Int8).alias(outcomes.LEFT), pl.lit(False).alias(KNOWN), pl.lit(False).alias(MATURED))
+        return predictions.with_columns(none)
     found = _by_snapshot(predictions, told) if schema.snapshot else _by_day(predictions, told, end)
     over = end <= today
     known = over & pl.col(outcomes.LEFT).is_not_null()

@@ -240,7 +240,7 @@ def window_of_log(
     rows = _rows(store, model, start, _last(start, every), list(dict.fromkeys([*look.columns, *columns])), None, damaged)
     if rows.is_empty():
         raise DataError(f"the log has no predictions of model {model} about the {every} from {start.isoformat()}")
-    return look.chosen(look.ready(model, rows))
+    return _by_risk(look.chosen(look.ready(model, rows)))
 
 
 def who_was_called(records: Records) -> pl.DataFrame:
@@ -352,30 +352,33 @@ class _Look:
         if until is not None and not rows.filter(pl.col(log.AS_OF) <= until).is_empty():
             new = in_holdout(rows[log.KEY], salt=self._of(model).salt, share=self._of(model).share)
             rows = rows.filter((pl.col(log.AS_OF) > until) | pl.Series(new))
-        # of one day the prediction made last holds, of several days the first
-        first = rows.sort(log.AS_OF, log.SCORED_AT, descending=[False, True]).unique(log.KEY, keep="first", maintain_order=True)
+        if rows[log.AS_OF].n_unique() > 1 or rows[log.SCORED_AT].n_unique() > 1:
+            # of one day the prediction made last holds, of several days the first
+            rows = rows.sort(log.AS_OF, log.SCORED_AT, descending=[False, True])
+        first = rows.unique(log.KEY, keep="first", maintain_order=True)
         return labelled(first, self.statements, self.schema, today=self.today, complete=self.complete)
 
     def chosen(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Those looked at, in the order in which they would be called."""
+        """Those looked at."""
         if self.called is not None and self.whose != "all":
             touched = is_treated(rows, self.called, key=log.KEY, snapshot=log.AS_OF, horizon_days=self.schema.horizon_days)
             rows = rows.filter(touched if self.whose == "called" else ~touched)
         if self.where is not None:
             rows = rows.filter(self.where)
-        return rows.sort(RISK, log.KEY, descending=[True, False])
+        return rows
 
     def _window(self, model: str, start: date, everybody: pl.DataFrame) -> WindowPerformance | None:
         rows = self.chosen(everybody)
         if rows.is_empty():
             return None
         covariance = self._of(model).covariance
+        promise = self._promise(rows, covariance)
         told = rows.filter(pl.col(outcomes.LEFT).is_not_null())
         promised = found = None
         if not told.is_empty():
-            p, money = self._risk(told), self._money(told)
-            promised = estimated(p, self.size, money=money, covariance=covariance)
-            found = realised(p, told[outcomes.LEFT].to_numpy(), self.size, money=money)
+            told = _by_risk(told)
+            promised = promise if told.height == rows.height else self._promise(told, covariance)
+            found = realised(self._risk(told), told[outcomes.LEFT].to_numpy(), self.size, money=self._money(told))
         last = everybody[log.AS_OF].max()
         assert isinstance(last, date)
         return WindowPerformance(
@@ -385,10 +388,15 @@ class _Look:
             rows=rows.height,
             due=due(last, self.schema),
             matured=float(rows[KNOWN].sum()) / rows.height,
-            estimated=estimated(self._risk(rows), self.size, money=self._money(rows), covariance=covariance),
+            estimated=promise,
             promised=promised,
             realised=found,
         )
+
+    def _promise(self, rows: pl.DataFrame, covariance: Covariance | None) -> Figures:
+        p, money = self._risk(rows), self._money(rows)
+        order = np.argsort(-p, kind="stable")  # which of equal risks are on the list makes no difference to a promise
+        return estimated(p[order], self.size, money=None if money is None else money[order], covariance=covariance)
 
     def _risk(self, rows: pl.DataFrame) -> np.ndarray:
         return rows[RISK].to_numpy().astype(np.float64)
@@ -429,6 +437,11 @@ def _rows(
     pieces = log.batches(store, model=model, since=since, until=until, columns=columns, sources=sources, damaged=damaged)
     rows = pl.concat([pl.DataFrame(schema={log.KEY: pl.String()}), *pieces], how="diagonal_relaxed")
     return rows.with_columns(pl.lit(None).alias(name) for name in columns if name not in rows.columns)
+
+
+def _by_risk(rows: pl.DataFrame) -> pl.DataFrame:
+    """In the order in which they would be called."""
+    return rows.sort(RISK, log.KEY, descending=[True, False])
 
 
 def _start(every: Every) -> pl.Expr:

@@ -29,6 +29,7 @@ from churn.base.groups import BAND, Filter
 from churn.base.snapshot import ROWS, BandTotal, Customer, Order, OutOfFold, Snapshot, Totals
 from churn.data.schema import Schema
 from churn.errors import BundleRejected, ChurnError, NotInStore, StoreUnavailable
+from churn.model import manifest
 from churn.model.bundle import OUT_OF_FOLD, Bundle
 from churn.model.registry import Pointer, Registry
 from churn.model.store import open_store
@@ -93,9 +94,9 @@ class Pair:
         return None if self._folder is None else self._folder / ROWS
 
     @property
-    def id(self) -> tuple[str, str]:
-        """Which pair this is: version of the model, id of the scoring."""
-        return self.bundle.version, self.snapshot.id
+    def id(self) -> tuple[str, str, str]:
+        """Which pair this is: version of the model, id of the scoring and its sum, another one once a customer was forgotten."""
+        return self.bundle.version, self.snapshot.id, str(self.snapshot.facts["sum"])
 
     @cached_property
     def model_since(self) -> datetime:
@@ -356,11 +357,13 @@ class Desk:
 
     def _show(self, pointer: Pointer, registry: Registry) -> None:
         old = self.pair
-        if pointer.scoring is None or (old and old.id == (pointer.model, pointer.scoring) and old.pointer.since == pointer.since):
+        same = old is not None and old.id[:2] == (pointer.model, pointer.scoring)
+        if pointer.scoring is None or (old and same and old.pointer.since == pointer.since):
             return
         bundle = old.bundle if old and old.bundle.version == pointer.model else registry.load_model(pointer.model)
         folder = registry.scoring_folder(pointer.scoring)
-        if old and old.id == (pointer.model, pointer.scoring):
+        facts = manifest.parse((folder / manifest.NAME).read_bytes(), str(folder), "scoring")
+        if old and same and old.snapshot.facts["sum"] == facts["sum"]:
             snapshot = old.snapshot
         else:
             snapshot = Snapshot.open(folder, bundle.schema, self.settings, _out_of_fold(bundle))

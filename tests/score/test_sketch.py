@@ -237,3 +237,16 @@ def test_a_run_that_was_taken_back_does_not_count_and_an_expired_day_does(
     store.delete(f"log/model=v1/date={DAY}/b.parquet")
     store.delete("log/model=v1/date=2026-11-02/c.parquet")
     assert [(one.day.day, one.sketch.rows) for one in sketches.read(store)] == [(1, 30), (2, 30)]
+
+
+@given(
+    some.lists(some.floats(-1e6, 1e6), min_size=1, max_size=60),
+    some.sampled_from([1.0, 1e-7, 1e7]),
+    some.booleans(),
+)
+def test_places_are_those_of_a_plain_look_up(edges: list[float], scale: float, ties: bool) -> None:
+    rising = np.unique(np.array(edges) * scale)
+    random = np.random.default_rng(len(edges))
+    values = random.choice(rising, 5_000) if ties else random.normal(scale=np.abs(rising).max() + 1e-9, size=5_000)
+    values[:4] = [-np.inf, np.inf, rising[0], rising[-1]]
+    assert (sketches._places(values, rising) == np.searchsorted(rising, values)).all()
