@@ -101,6 +101,9 @@ class Settings:
         "", "Names under which browsers reach the app, besides this machine's own, separated by commas; others are refused."
     )
     refresh_s: float = _setting(10.0, "Seconds between two looks at the store for a new champion or scoring.", least=0.1)
+    log_days: int = _setting(
+        0, "How many days `churn log expire` leaves predictions in the log, from the day they are about; 0 keeps them.", least=0
+    )
     stale_days: float = _setting(8.0, "After how many days a scoring is called out of date.", least=0)
     assume_acceptance_alpha: float = _setting(
         6.0, "Assumption: α of the Beta law of the share of leavers an offer keeps; 6 with a β of 14 means 30%.", least=1e-6

@@ -19,11 +19,14 @@ from churn.cli import (
     db,
     desk,
     explaining,
+    forget,
     imports,
     lists,
+    log,
     mlflow,
     models,
     performance,
+    quarantine,
     renewal,
     schema,
     scoring,
@@ -60,14 +63,16 @@ app = typer.Typer(
     No table at hand? `churn demo` makes a simulated one, in a workspace of its own.
 
     Exit codes: 0 done; 1 done, and something is wrong that the output names (doctor, schema check, outcomes import, campaign
-    import, db status, refresh, watch); 2 not done, one line says why; 3 refused by a gate, or somebody else was faster; 130
-    interrupted. With --json a failure is a document as well: {"error": …}.""",
+    import, db status, refresh, watch, log compact, forget); 2 not done, one line says why; 3 refused by a gate, or somebody else
+    was faster; 130 interrupted. With --json a failure is a document as well: {"error": …}.""",
 )
 app.add_typer(schema.app, name="schema", help="Draft a schema from a table, or check a table against one.")
 app.add_typer(scoring.outcomes, name="outcomes", help="Bring in what became of customers.")
 app.add_typer(lists.app, name="list", help="Build and export call lists.")
 app.add_typer(campaigns.app, name="campaign", help="Run campaigns, and see whether calling helped.")
 app.add_typer(alerts.app, name="alerts", help="See what the watch found, and settle it.")
+app.add_typer(log.app, name="log", help="Look into the prediction log, bring predictions in, keep it small.")
+app.add_typer(quarantine.app, name="quarantine", help="Batches held back: look at them, release or drop them.")
 app.add_typer(db.app, name="db", help="Look after the database of what people make.")
 app.add_typer(mlflow.app, name="mlflow", help="What MLflow keeps of trainings and versions.")
 models.register(app)
@@ -77,6 +82,7 @@ renewal.register(app)
 explaining.register(app)
 performance.register(app)
 desk.register(app)
+forget.register(app)
 
 
 def _version(asked: bool) -> None:
@@ -108,7 +114,8 @@ def _flowing(text: str) -> str:
     return "\n\n".join(one if one.startswith("  ") else " ".join(one.split()) for one in paragraphs)
 
 
-for _typer in (app, schema.app, scoring.outcomes, lists.app, campaigns.app, alerts.app, db.app, mlflow.app):
+_GROUPS = (schema.app, scoring.outcomes, lists.app, campaigns.app, alerts.app, log.app, quarantine.app, db.app, mlflow.app)
+for _typer in (app, *_GROUPS):
     for _command in _typer.registered_commands:
         assert _command.callback is not None
         _command.help = _flowing(_command.callback.__doc__ or "")

@@ -23,7 +23,6 @@ from churn.data.schema import Schema
 from churn.model.bundle import Bundle
 from churn.model.store import Store
 from churn.score import log
-from churn.score.sketch import rows_of
 from churn.watch.joint import JointDrift, write
 
 Floats = npt.NDArray[np.float64]
@@ -115,8 +114,7 @@ def joint_of_window(store: Store, bundle: Bundle, start: date, end: date) -> Joi
     StoreUnavailable: the log cannot be read.
     """
     schema = bundle.schema
-    parts = [part for part in log.parts(store, model=bundle.version, since=start) if part.date <= end]
-    pieces = [rows_of(store, part, list(schema.names)) for part in parts]
+    pieces = list(log.batches(store, model=bundle.version, since=start, until=end, columns=schema.names))
     if not pieces:
         return None
     rows = pl.concat(pieces, how="diagonal_relaxed")

@@ -450,8 +450,8 @@ def ensure(store: Store, registry: Registry) -> int:
         if grid is None:
             continue
         try:
-            made = sketch(rows_of(store, part), grid)
-        except StoreDamaged as error:
+            made = sketch(log.rows(store, part), grid)
+        except (StoreDamaged, NotInStore) as error:
             _log.warning("a part of the log has no sketch: %s", error)
             continue
         try:
@@ -517,13 +517,3 @@ def _grid(registry: Registry, model: str) -> Grid | None:
     except (BundleRejected, NotInStore) as error:
         _log.warning("predictions of model %s cannot be watched: %s", model, error)
         return None
-
-
-def rows_of(store: Store, part: log.Part, columns: list[str] | None = None) -> pl.DataFrame:
-    """The rows of a part; those of the columns that it has. Raises StoreDamaged, naming it."""
-    data = store.read(part.name).data
-    try:
-        there = pl.read_parquet_schema(io.BytesIO(data))
-        return pl.read_parquet(io.BytesIO(data), columns=None if columns is None else [name for name in columns if name in there])
-    except pl.exceptions.PolarsError as error:
-        raise StoreDamaged(f"{store.address}/{part.name} is damaged ({error}); restore it from a backup") from error
