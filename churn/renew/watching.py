@@ -26,7 +26,17 @@ from churn.watch.drift import WindowDrift
 from churn.watch.notify import Delivery
 from churn.watch.performance import WindowPerformance
 from churn.watch.rules import BAD_DATA, Condition, Rules, Signal
+from churn.words import sentence_list
 
+_WRONG = {
+    "schema": "cells that cannot be read",
+    "duplicates": "customers who come twice",
+    "missing": "missing values",
+    "range": "values out of range",
+    "levels": "values never seen",
+    "rows": "its number of rows",
+    "freshness": "its age",
+}
 Progress = Callable[[str, int, int], None]
 Every = Literal["day", "week", "month"]
 _STUCK = timedelta(hours=6)  # a training that was begun longer ago and left no word has been killed
@@ -219,8 +229,8 @@ def _held(desk: Desk, pointer: Pointer) -> Mapping[date, str]:
 
 def _without_values(held: quarantine.Held) -> str:
     """What is wrong with a batch, without any value from it: the checks that failed and how many cells they are about."""
-    failed = sorted({check.what for check in held.report.bad})
-    return f"batch {held.id} is held back, for its {', '.join(failed)}"
+    failed = dict.fromkeys(_WRONG[check.what] for check in held.report.bad)
+    return f"batch {held.id} is held back for {sentence_list(failed)}"
 
 
 def _in_shadow(desk: Desk) -> str | None:
