@@ -23,6 +23,7 @@ from churn.cli.common import (
     real_workspace,
     registry_of,
     who,
+    without_forgotten,
 )
 from churn.data.quality import conform
 from churn.data.schema import Schema
@@ -96,6 +97,7 @@ def import_model(
             report("Checking", 0, 0)
             known = described.target.column in raw.columns
             table = conform(raw, described, target=known, unique=described.snapshot is not None)
+            table, _ = without_forgotten(table, described, settings)
             report("Trying the model", 0, 0)
             imported = importing.import_model(data, model.name, table, described, settings)
             report("Saving", 0, 0)

@@ -37,6 +37,7 @@ from churn.cli.common import (
     settings_of,
     warn,
     who,
+    without_forgotten,
 )
 from churn.data.quality import conform, remarks, repeated_keys
 from churn.data.schema import Schema
@@ -114,6 +115,8 @@ def train(
         report("Checking", 0, 0)
         conformed = conform(raw, described, target=True, unique=described.snapshot is not None)
         remarked = [*repeated_keys(conformed, described), *remarks(conformed, described)]
+        conformed, left = without_forgotten(conformed, described, settings)
+        remarked += left
         if treated == _LEAVE_OUT:
             conformed, left_out = _without_treated(conformed, described, settings)
             remarked.append(f"{left_out:,} rows are left out, for a campaign was calling their customers at that time.")

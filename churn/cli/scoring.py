@@ -14,7 +14,19 @@ from rich.markup import escape
 from churn import words
 from churn.act import segments
 from churn.base.snapshot import LEFT, RISK
-from churn.cli.common import changing, customers, keep, last_day, out, print_json, progress, real_workspace, registry_of, who
+from churn.cli.common import (
+    changing,
+    customers,
+    keep,
+    last_day,
+    out,
+    print_json,
+    progress,
+    real_workspace,
+    registry_of,
+    who,
+    without_forgotten,
+)
 from churn.data import spreadsheet
 from churn.data.quality import conform, remarks, without_values
 from churn.data.schema import Schema
@@ -22,7 +34,7 @@ from churn.data.source import read_table, shown_url
 from churn.errors import DataError, NoChampion, PromotionRefused, SettingsError
 from churn.model.registry import Pointer, Registry, ScoringInfo
 from churn.model.store import open_store
-from churn.score import batch, forgotten, people
+from churn.score import batch, people
 from churn.score.outcomes import import_outcomes
 from churn.score.publish import publish as publish_scoring
 from churn.understand.account import Typical
@@ -84,9 +96,8 @@ def score(
         if publish:
             _check_day(day, before, force)
         warnings = [*without_values(conformed, bundle.reference, bundle.schema), *remarks(conformed, bundle.schema)]
-        conformed, forgotten_rows = forgotten.of(open_store(settings)).without(conformed, bundle.schema.key)
-        if forgotten_rows:
-            warnings.append(f"Left out: {words.counted(forgotten_rows, 'row')} of customers who asked to be forgotten.")
+        conformed, remarked = without_forgotten(conformed, bundle.schema, settings)
+        warnings += remarked
         some, sample = settings.slow_reasons, settings.slow_sample
         scored = batch.score(conformed, bundle.model, reasons, slow_reasons=some, slow_sample=sample, progress=report)
         if bundle.schema.snapshot is None and (gone := _marked(scored.rows, bundle.schema)):

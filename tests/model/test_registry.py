@@ -631,3 +631,66 @@ def test_killed_while_publishing_and_swapping(tmp_path: Path, new_bundle: Maker)
         assert Registry(open_store(settings), settings).load_model(now.model).version == now.model
         assert all(info.problem is None for info in registry.versions())
         shown = _promote(registry, registry.publish_model(folder))
+
+
+# -- rewriting, for a customer who is forgotten ------------------------------------
+
+
+def _rewrite(registry: Registry, id: str, folder: Path, content: bytes, **changed: Any) -> None:
+    (info,) = (info for info in registry.scorings() if info.id == id)
+    folder.mkdir(exist_ok=True)
+    (folder / "rows.parquet").write_bytes(content)
+    registry.rewrite("scoring", id, info.facts, folder, ["rows.parquet"], **changed)
+
+
+@EVERYWHERE
+def test_a_rewritten_scoring_is_whole_and_has_none_of_its_old_content(
+    registry: Registry, store: Store, new_bundle: Maker, new_scoring: Maker, tmp_path: Path
+) -> None:
+    version = registry.publish_model(new_bundle())
+    id = registry.publish_scoring(new_scoring(version))
+    _promote(registry, version, id)
+    old = (registry.scoring_folder(id) / "rows.parquet").read_bytes()
+    for content, rows in ((b"first", 1), (b"again", 0)):
+        _rewrite(registry, id, tmp_path / "new", content, rows=rows)
+        assert registry.problem("scoring", id) is None
+        assert registry.scorings()[0].rows == rows
+        assert registry.renew_copy("scoring", id)
+        assert not registry.renew_copy("scoring", id), "the copy is the new one already"
+        folder = registry.scoring_folder(id)
+        assert {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".parquet"} == {
+            "rows.parquet": content
+        }
+        _promote(registry, version, id)  # every sum of the pair is verified
+    kept = [store.read(entry.key).data for entry in store.list("scorings/") if "manifest" not in entry.key]
+    assert kept == [b"again"]
+    assert old not in kept
+    with pytest.raises(BundleRejected, match="published there only"):
+        registry.publish_scoring(registry.scoring_folder(id))
+
+
+def test_of_two_who_rewrite_at_once_one_is_told(
+    registry: Registry, store: Store, new_bundle: Maker, new_scoring: Maker, tmp_path: Path
+) -> None:
+    id = registry.publish_scoring(new_scoring(registry.publish_model(new_bundle())))
+    (seen,) = registry.scorings()
+    _rewrite(registry, id, tmp_path / "a", b"first")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "rows.parquet").write_bytes(b"second")
+    with pytest.raises(StoreConflict, match="rewritten by somebody else"):
+        registry.rewrite("scoring", id, seen.facts, tmp_path / "b", ["rows.parquet"])
+    assert (registry.scoring_folder(id) / "rows.parquet").read_bytes() == b"first"
+
+
+def test_what_a_killed_rewriting_left_is_cleared_away_and_never_read(
+    registry: Registry, store: Store, new_bundle: Maker, new_scoring: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = registry.publish_scoring(new_scoring(registry.publish_model(new_bundle())))
+    monkeypatch.setattr(registry, "clear", lambda *_: 0)  # killed before it
+    _rewrite(registry, id, tmp_path / "new", b"first")
+    monkeypatch.undo()
+    store.write(f"scorings/{id}/rows.parquet~20200101000000-abcdef", b"of a rewriting that was killed before its manifest")
+    assert (registry.scoring_folder(id) / "rows.parquet").read_bytes() == b"first"
+    assert registry.clear("scoring", id) == 2
+    assert registry.clear("scoring", id) == 0
+    assert registry.problem("scoring", id) is None
