@@ -263,6 +263,13 @@ TEMPLATES = {
     "performance complete": "Outcomes are compared once {share} of a day's are known, for who leaves is booked before who stays.",
     "performance import": "What became of customers comes in with: churn outcomes import TABLE",
     "performance log": "Every scoring that is published is logged from now on.",
+    "performance group": "{left} left, {promised} promised, of {rows}",
+    "performance point": "{when}, model {model}: {came}, promised {promised}",
+    "performance point early": "{when}, model {model}: promised {promised}, outcomes are not known yet",
+    "alt group gaps": (
+        "Dots with ranges: points more that left than promised, for {count} groups; {first}: {told}; "
+        "off by more than chance: {off}."
+    ),
     "alt performance": "Line and dots: {what} over {count} {windows}; {told}.",
     "alt performance told": "{when} {actual} against {promised} promised",
     "alt performance none": "no outcome is known yet, {when} {promised} is estimated",

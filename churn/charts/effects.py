@@ -15,11 +15,14 @@ from churn.charts.theme import Chart
 _ROW = 50  # px: a line of text, and the range below it
 _MARGIN = {"l": 2, "r": 10, "t": 2, "b": 4}
 _TEXT, _MARK = 0.30, 0.72  # where in a row, from its top, the text and the range are
+_TICK = 0.2  # of a row: how far the line at nothing reaches above and below a range
 _ROOM = 300  # px that a name may take
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
+    """A dot with its range: `name` and `figure` stand above it, `middle` and `range` are in the unit of the scale."""
+
     name: str
     figure: str
     middle: float
@@ -32,7 +35,7 @@ def arms(found: Effect) -> Chart:
     named = ((words.say("arm call"), found.called), (words.say("arm holdout"), found.held))
     there = [(name, arm) for name, arm in named if arm.share is not None]
     colours = _arm_colours(found)
-    rows = [_Row(name, _arm_figure(arm), arm.share or 0.0, arm.interval(found.level), colours[name]) for name, arm in there]
+    rows = [Row(name, _arm_figure(arm), arm.share or 0.0, arm.interval(found.level), colours[name]) for name, arm in there]
     told = [
         words.say(
             "alt arm",
@@ -45,7 +48,7 @@ def arms(found: Effect) -> Chart:
         for name, arm in there
     ]
     high = max((row.range.high for row in rows), default=1.0)
-    return _drawn(rows, 0.0, high, words.say("alt arms", arms=words.sentence_list(told)))
+    return dots_with_ranges(rows, 0.0, high, words.say("alt arms", arms=words.sentence_list(told)))
 
 
 def effects(groups: Sequence[tuple[str, Effect]]) -> Chart:
@@ -55,20 +58,23 @@ def effects(groups: Sequence[tuple[str, Effect]]) -> Chart:
     ----------
     groups: at least one, label and effect, the difference of each known.
     """
-    rows = [_Row(label, _points(found), found.difference or 0.0, found.interval, _colour(found)) for label, found in groups]
+    rows = [Row(label, _points(found), found.difference or 0.0, found.interval, _colour(found)) for label, found in groups]
     low, high = min(0.0, *(row.range.low for row in rows)), max(0.0, *(row.range.high for row in rows))
     first = max(rows, key=lambda row: row.middle)
     alt = words.say("alt effects", count=words.count(len(rows)), first=first.name, points=words.points(first.middle))
-    return _drawn(rows, low, high, alt, zero=True)
+    return dots_with_ranges(rows, low, high, alt, zero=True)
 
 
-def _drawn(rows: Sequence[_Row], low: float, high: float, alt: str, *, zero: bool = False) -> Chart:
+def dots_with_ranges(rows: Sequence[Row], low: float, high: float, alt: str, *, zero: bool = False) -> Chart:
+    """Draw rows on one scale from low to high; with `zero` a line at nothing."""
     height = _MARGIN["t"] + _MARGIN["b"] + _ROW * len(rows)
     data: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
     if zero:
         line = {"width": 1, "dash": "dash", "color": theme.NEUTRAL}
-        data.append({**_LINES, "x": [0, 0], "y": [0, len(rows)], "line": line})
+        marks = [len(rows) - place - _MARK for place in range(len(rows))]  # beside each range, clear of the names
+        y = [part for mark in marks for part in (mark - _TICK, mark + _TICK, None)]
+        data.append({**_LINES, "x": [0, 0, None] * len(rows), "y": y, "line": line})
     for place, row in enumerate(rows):
         top = len(rows) - place
         data.append({**_LINES, "x": [low, high], "y": [top - _MARK] * 2, "line": {"width": 6, "color": theme.TRACK}})

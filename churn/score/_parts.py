@@ -91,6 +91,8 @@ def days(store: Store, *, model: str | None = None, since: date | None = None, u
     ------
     StoreDamaged: an index cannot be understood.
     """
+    if model and since is not None and since == until:  # one day need not be looked for among all
+        return _days(store, place(model, since), None, None)
     return _days(store, f"{PREFIX}model={model}/" if model else PREFIX, since, until)
 
 

@@ -119,12 +119,13 @@ def estimated(p: Floats, size: int, *, money: Floats | None = None, covariance: 
     """
     _check(p, size)
     n, listed = len(p), min(size, len(p))
-    weight, odds = p * (1 - p), _log_odds(p)
+    weight = p * (1 - p)
+    odds = None if covariance is None else _log_odds(p)
     clipped = np.clip(p, TINY, 1 - TINY)
 
     def band(value: float, d: Floats, low: float = -math.inf, high: float = math.inf) -> Band:
         variance = float((d * d * weight).sum())
-        if covariance is not None:
+        if odds is not None:
             g = np.array([(d * weight).sum(), (d * weight * odds).sum()])
             variance += float(g @ np.asarray(covariance, dtype=np.float64) @ g)
         reach = _REACH * math.sqrt(max(variance, 0.0))

@@ -395,8 +395,11 @@ class _Look:
 
     def _promise(self, rows: pl.DataFrame, covariance: Covariance | None) -> Figures:
         p, money = self._risk(rows), self._money(rows)
-        order = np.argsort(-p, kind="stable")  # which of equal risks are on the list makes no difference to a promise
-        return estimated(p[order], self.size, money=None if money is None else money[order], covariance=covariance)
+        # which of equal risks are on the list makes no difference to a promise
+        if money is None:
+            return estimated(np.sort(p)[::-1], self.size, covariance=covariance)
+        order = np.argsort(p)[::-1]
+        return estimated(p[order], self.size, money=money[order], covariance=covariance)
 
     def _risk(self, rows: pl.DataFrame) -> np.ndarray:
         return rows[RISK].to_numpy().astype(np.float64)

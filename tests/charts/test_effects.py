@@ -53,7 +53,7 @@ def test_groups_stand_around_nothing_changed(valid: Valid) -> None:
     assert texts[3].startswith("<b>3 points fewer (−")
     assert texts[5].startswith("<b>20 points more (")
     zero = chart.figure["data"][0]
-    assert zero["x"] == [0, 0]
+    assert zero["x"] == [0, 0, None] * 3
     low, high = chart.figure["layout"]["xaxis"]["range"]
     assert low < min(found.interval.low for _, found in groups) < 0 < max(found.interval.high for _, found in groups) < high
     colours = [trace["marker"]["color"] for trace in chart.figure["data"] if trace["mode"] == "markers"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-PAGES = ("", "cohorts", "explain", "retention", "customer", "value", "call-list", "champion")  # addresses of the menu's pages
+# addresses of the menu's pages
+PAGES = ("", "cohorts", "explain", "retention", "customer", "value", "call-list", "performance", "champion")
 
 _QUIET = """() => {
   const app = document.querySelector('[data-testid="stApp"]');

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -47,9 +47,6 @@ def store(tmp_path: Path) -> Store:
     return open_store(Settings.load(home=tmp_path, environ={}))
 
 
-Rows = Callable[..., pl.DataFrame]
-
-
 def _scored(day: date, rows: int = 600, seed: int = 0) -> pl.DataFrame:
     """Scored customers of one day, as the batch hands them to the log."""
     rng = np.random.default_rng([seed, day.toordinal()])
@@ -66,10 +63,10 @@ def _scored(day: date, rows: int = 600, seed: int = 0) -> pl.DataFrame:
     )
 
 
-def _log(store: Store, scored: pl.DataFrame, schema: Schema, model: str = "v1", **more: object) -> None:
+def _log(store: Store, scored: pl.DataFrame, schema: Schema, model: str = "v1", **more: Any) -> None:
     day = scored["day"][0]
-    given = {"as_of": day, "run": f"r{model}{day:%Y%m%d}", "source": "publish", "scored_at": NOON, **more}
-    log.append(store, scored, schema, model=model, **given)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"as_of": day, "run": f"r{model}{day:%Y%m%d}", "source": "publish", "scored_at": NOON, **more}
+    log.append(store, scored, schema, model=model, **given)
 
 
 def _outcomes(scored: pl.DataFrame, seed: int = 1, odds: float = 0.0) -> pl.DataFrame:

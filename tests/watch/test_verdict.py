@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import date
 
-import numpy as np
 import pytest
 
 from churn.data.schema import Schema
-from churn.watch.figures import Band, estimated, realised
-from churn.watch.performance import WindowPerformance
+from churn.watch.figures import Band
 from churn.watch.verdict import in_100, verdict, when
+
+from .windows import window
 
 TODAY = date(2026, 11, 28)
 SCHEMA = Schema.model_validate(
@@ -22,26 +22,8 @@ SCHEMA = Schema.model_validate(
 )
 
 
-def _window(
-    month: int = 8, *, rows: int = 4_000, odds: float | None = 0.0, model: str = "v2", shuffle: bool = False, matured: float = 0.0
-) -> WindowPerformance:
-    """A month whose outcomes follow the risks but for so many log-odds; None for one without outcomes."""
-    rng = np.random.default_rng(month)
-    margin = np.sort(rng.normal(-1.2, 1.1, rows))[::-1]
-    p = 1 / (1 + np.exp(-margin))
-    promised = estimated(p, 500)
-    found = None
-    if odds is not None:
-        left = (rng.random(rows) < 1 / (1 + np.exp(-(margin + odds)))).astype(np.int8)
-        found = realised(p, rng.permutation(left) if shuffle else left, 500)
-    start, end = date(2026, month, 1), date(2026, month, 28)
-    due = date(2026, month + 1, 28)
-    known = 1.0 if found else matured
-    return WindowPerformance(model, start, end, rows, due, known, promised, promised if found else None, found)
-
-
 def test_what_holds_is_said_of_the_last_month_with_outcomes() -> None:
-    months = [_window(7), _window(8), _window(9, odds=None), _window(10, odds=None)]
+    months = [window(7), window(8), window(9, odds=None), window(10, odds=None)]
     said = verdict(months, SCHEMA, champion="v2", today=TODAY)
     found = months[1].realised
     assert found is not None
@@ -52,7 +34,7 @@ def test_what_holds_is_said_of_the_last_month_with_outcomes() -> None:
 
 @pytest.mark.parametrize(("odds", "told", "side"), [(0.5, "more", "too low"), (-0.5, "fewer", "too high")])
 def test_a_wrong_level_is_told_with_what_it_means(odds: float, told: str, side: str) -> None:
-    said = verdict([_window(8, odds=odds)], SCHEMA, champion="v2", today=TODAY)
+    said = verdict([window(8, odds=odds)], SCHEMA, champion="v2", today=TODAY)
     assert said.title.startswith(f"The ranking holds, but {told} left than promised: ")
     assert "in August, not " in said.title
     assert f"mind that they are {side}" in said.follows
@@ -60,23 +42,23 @@ def test_a_wrong_level_is_told_with_what_it_means(odds: float, told: str, side: 
 
 
 def test_a_ranking_that_slipped_goes_before_the_level() -> None:
-    said = verdict([_window(8, shuffle=True, odds=0.5)], SCHEMA, champion="v2", today=TODAY)
+    said = verdict([window(8, shuffle=True, odds=0.5)], SCHEMA, champion="v2", today=TODAY)
     assert said.title.startswith("The ranking has slipped: of the 500 riskiest in August, ")
     assert said.title.endswith("% as promised")
 
 
 def test_the_model_in_use_goes_before_others_and_others_before_silence() -> None:
-    old, new = _window(9, model="v1"), _window(8, model="v2")
+    old, new = window(9, model="v1"), window(8, model="v2")
     assert verdict([new, old], SCHEMA, champion="v2", today=TODAY).window is new
-    assert verdict([old, _window(10, odds=None)], SCHEMA, champion="v2", today=TODAY).window is old
+    assert verdict([old, window(10, odds=None)], SCHEMA, champion="v2", today=TODAY).window is old
 
 
 def test_before_the_first_outcome_it_says_when_that_is_due() -> None:
-    early = [_window(10, odds=None)]
+    early = [window(10, odds=None)]
     said = verdict(early, SCHEMA, champion="v2", today=date(2026, 11, 20))
     assert said.title == "Too early to say: the first outcomes are due 28 Nov"
     assert said.follows.startswith("Until then, its own word for it: of the 500 riskiest in October, ")
-    late = verdict([_window(9, odds=None, matured=0.72)], SCHEMA, champion="v2", today=TODAY)
+    late = verdict([window(9, odds=None, matured=0.72)], SCHEMA, champion="v2", today=TODAY)
     assert late.title == "Too early to say: of the outcomes due since 28 Oct, 72% are known"
     assert late.follows.startswith("Outcomes are compared once 95% of a day's are known")
 
@@ -85,12 +67,12 @@ def test_nothing_nobody_and_too_few_are_said_plainly() -> None:
     assert verdict([], SCHEMA, champion="v2", today=TODAY).title == "No predictions are logged yet"
     nobody = verdict([], SCHEMA, champion="v2", today=TODAY, whole=False)
     assert (nobody.title, nobody.follows) == ("Nobody like this is among the predictions logged", "")
-    few = verdict([_window(8, rows=150)], SCHEMA, champion="v2", today=TODAY)
+    few = verdict([window(8, rows=150)], SCHEMA, champion="v2", today=TODAY)
     assert few.title == "Too few customers (150) to say; shown from 200"
 
 
 def test_windows_are_named_as_people_name_them() -> None:
-    one = _window(8)
+    one = window(8)
     assert when(one, "month", TODAY) == "in August"
     assert when(one, "month", date(2027, 2, 1)) == "in August 2026"
     assert when(one, "week", TODAY) == "in the week from 1 Aug"
