@@ -13,8 +13,8 @@ from churn.charts.theme import Chart
 from churn.model.metrics import CalibrationBin
 
 _HEIGHT = 280
-_GAIN_MARGIN = {"l": 40, "r": 16, "t": 12, "b": 28}
-_DOTS_MARGIN = {"l": 40, "r": 24, "t": 12, "b": 28}
+_GAIN_MARGIN = {"l": 40, "r": 16, "t": 30, "b": 28}
+_DOTS_MARGIN = {"l": 40, "r": 24, "t": 30, "b": 28}
 _NAMED = 0.2  # share of customers where the curves have their names
 _COLOURS = (theme.INK, theme.NEUTRAL)
 _LINE = {"type": "scatter", "mode": "lines", "hoverinfo": "skip"}

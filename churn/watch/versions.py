@@ -325,10 +325,10 @@ def part_name(part: Part, schemas: tuple[Schema, Schema]) -> str:
     return next(schema.feature(part.feature).label for schema in schemas if part.feature in schema)
 
 
-def differs(moved: Moved, schemas: tuple[Schema, Schema], row: Mapping[str, Any], most: int = 3) -> str:
-    """What the second model sees otherwise in one customer: `Contract: Monthly +15 (was +4); …`, the largest differences first.
+def differs(moved: Moved, schemas: tuple[Schema, Schema], row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the second model sees otherwise in one customer, the largest difference first: `Contract: Monthly +15 (was +4)`.
 
-    row: the customer's values, as far as the desk has them.
+    row: the customer's values, as far as the desk has them. What reads the same in print is left out.
     """
     told = []
     for part in moved.parts:
@@ -341,7 +341,7 @@ def differs(moved: Moved, schemas: tuple[Schema, Schema], row: Mapping[str, Any]
         if part.feature is not None and part.feature in row and part.feature in schemas[0]:
             name = words.value_text(row[part.feature], schemas[0].feature(part.feature), schemas[0])
         told.append(f"{name} {points[1]} (was {points[0]})")
-    return "; ".join(told[:most]) or words.NOTHING
+    return tuple(told)
 
 
 def side_by_side(first: Lineage, second: Lineage) -> tuple[tuple[str, str, str, str], ...]:

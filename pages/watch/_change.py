@@ -85,7 +85,7 @@ def _promote(pair: Pair, others: Sequence[str]) -> None:
     st.markdown(f"**What changes.** {escape(changes)}")
     st.markdown("**What was checked.**")
     for verdict in held:
-        st.markdown(f"{_MARKS[verdict.passed]} {escape(verdict.lead)}. {escape(verdict.words)}")
+        st.markdown(f"{_MARKS[verdict.passed]}&ensp;{escape(verdict.lead)}. {escape(verdict.words)}")
     failed = any(verdict.passed is False for verdict in held)
     despite = failed and st.checkbox("Put it in use although a check does not hold", key="_despite")
     reason = _reason("_promote_reason")

@@ -145,18 +145,18 @@ def _most(pair: Pair, found: Moves, first: str, second: str) -> None:
             state.open_customer(found.most[rows[0]].key)
             st.session_state[_OPEN] = True
 
-    rows = {one.key: pair.snapshot.customer(one.key) for one in found.most}
+    rows = [pair.snapshot.customer(one.key) for one in found.most]
+    told = [versions.differs(one, schemas, row.row if row else {}) for one, row in zip(found.most, rows, strict=True)]
     columns: dict[str, list[Any]] = {
         "Customer": [f":material/person_search: {one.key}" for one in found.most],
         first: [words.percent(one.first) for one in found.most],
         second: [words.percent(one.second) for one in found.most],
         "Differs": [words.points(one.second - one.first, unit=False) for one in found.most],
-        f"What {second} sees otherwise": [
-            versions.differs(one, schemas, customer.row if (customer := rows[one.key]) else {}) for one in found.most
-        ],
+        f"What {second} sees otherwise": [next(iter(parts), None) for parts in told],
+        "And then": [next(iter(parts[1:]), None) for parts in told],
     }
-    config: dict[str, Any] = dict.fromkeys((first, second, "Differs"), RIGHT)
-    config["Customer"] = st.column_config.ButtonColumn(type="tertiary", alignment="left", on_click=clicked, key=click)
+    config: dict[str, Any] = dict.fromkeys((first, second, "Differs"), st.column_config.TextColumn(alignment="right", width=72))
+    config["Customer"] = st.column_config.ButtonColumn(type="tertiary", alignment="left", on_click=clicked, key=click, width=150)
     top = found.most[0]
     st.dataframe(
         pyarrow.table(columns),
@@ -166,6 +166,7 @@ def _most(pair: Pair, found: Moves, first: str, second: str) -> None:
         selection_mode="single-row",
         key=_TABLE,
         height="content",
+        placeholder=words.NOTHING,
         alt=f"Table: {len(found.most)} customers; {top.key} leads, {words.percent(top.first)} and {words.percent(top.second)}.",
     )
     if st.session_state.pop(_OPEN, False):

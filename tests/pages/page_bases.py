@@ -141,8 +141,8 @@ def customers(size: int, seed: int) -> pl.DataFrame:
     )
 
 
-def small_model(schema: Schema) -> ScoringModel:
-    """A logistic regression whose reasons are known beforehand."""
+def small_model(schema: Schema, intercept: float = -1.2) -> ScoringModel:
+    """A logistic regression whose reasons are known beforehand; another intercept makes another model of it."""
     background = customers(300, seed=9)
     number = {"tenure_m": -0.05, "monthly_fee": 0.02}
     code = {"contract": [1.2, -0.4, -1.2], "internet": [0.8, 0.0, -0.6], "security": [-0.4, 0.4, 0.0]}
@@ -150,7 +150,7 @@ def small_model(schema: Schema) -> ScoringModel:
         numbers=tuple(NumberTerm(schema.names.index(name), weight, 0.0, 0.0) for name, weight in number.items()),
         codes=tuple(CodeTerm(schema.names.index(name), np.array([*weights, 0.0, 0.0])) for name, weights in code.items()),
     )
-    return ScoringModel.build(schema, Encoder.fit(background, schema), (), background, linear=linear, intercept=-1.2)
+    return ScoringModel.build(schema, Encoder.fit(background, schema), (), background, linear=linear, intercept=intercept)
 
 
 def publish_model(home: Path, reference: pl.DataFrame | None = None, **changes: Any) -> Bundle:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import re
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,20 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from churn import words
+from churn.base.records import Records
 from churn.data.schema import Schema
 from churn.learn.evaluation import evaluate_holdout
 from churn.model import bundle
 from churn.model.bundle import Bundle
 from churn.model.metrics import Metrics
-from churn.model.registry import Registry
+from churn.model.registry import Pointer, Registry
 from churn.model.store import open_store
 from churn.settings import Settings
+from churn.watch import decisions
+from pages.shared.changing import Changing
+from pages.shared.data import Desk
 
+from .browsing import settled
 from .page_bases import BASES, DOCUMENT, customers, publish_model, publish_scoring, raw_names, small_model
 
 Run = Callable[..., AppTest]
@@ -46,8 +52,8 @@ def measured() -> tuple[Metrics, pl.DataFrame]:
     return evaluate_holdout(left.astype(float), risk), table.select(schema.names).with_columns(pl.Series("__left__", left))
 
 
-def publish_measured(home: Path, **metrics: Any) -> Bundle:
-    """Put the small model with holdout, leaderboard and card in the store."""
+def publish_measured(home: Path, *, intercept: float = -1.2, **metrics: Any) -> Bundle:
+    """Put the small model, or one like it, with holdout, leaderboard and card in the store."""
     settings = Settings.load(home=home, environ={})
     registry = Registry(open_store(settings), settings)
     schema = Schema.model_validate(DOCUMENT)
@@ -60,7 +66,7 @@ def publish_measured(home: Path, **metrics: Any) -> Bundle:
     folder = home / f"measured-{len(registry.versions())}"
     bundle.save(
         folder,
-        small_model(schema),
+        small_model(schema, intercept),
         metrics={"kind": "Logistic regression", "saved": "logistic-regression", "rows": 6000, "holdout": shown.to_dict()}
         | metrics,
         leaderboard=[
@@ -96,12 +102,30 @@ def test_title_checks_and_figures(two: Path, run_page: Run) -> None:
     assert "**It ranks well.**" in text
     assert "**It is no worse than v1.**" in text
     assert "**It is the best of 2 kinds tried.**" in text
+    assert [button.label for button in app.main.button if button.key in ("_promote", "_rollback")] == [
+        "Put another in use…",
+        "Back to v1…",
+    ]
+    assert "Nothing was decided yet" in text
+
+
+def tables(app: AppTest) -> dict[str, Any]:
+    """The tables of the page by the name of a column that only they have."""
+    known = ("Kind of model", "Status", "Better", "Who", "Differs", "All", "What differs", "New one")
+    return {name: table.value for table in app.dataframe for name in known if name in table.value.columns}
+
+
+def test_nobody_unknown_may_change_the_model(two: Path, run_page: Run) -> None:
+    (two / "config.yaml").write_text("address: 0.0.0.0\nallow_anonymous: yes\n")
+    app = run_page(two, PAGE)
+    assert not [button for button in app.main.button if button.key in ("_promote", "_rollback")]
     assert "churn promote v1" in app.code[0].value
     assert "shows model v1 as it was before" in app.code[0].value
 
 
 def test_tables(two: Path, run_page: Run) -> None:
-    tried, versions, compared, history = (table.value for table in run_page(two, PAGE).dataframe)
+    found = tables(run_page(two, PAGE))
+    tried, versions, compared, history = (found[name] for name in ("Kind of model", "Status", "Better", "Who"))
     assert tried["Kind of model"].tolist() == ["One <b>kind</b>", "Another"]
     assert tried["How sure"].tolist() == ["the best", "may be chance"]
     assert versions["Version"].tolist() == ["v2", "v1"]
@@ -154,7 +178,7 @@ def test_damaged_version_is_listed_with_its_problem(two: Path, run_page: Run) ->
     place.write_text(place.read_text().replace("0.", "0.9", 1))
     app = run_page(two, PAGE)
     assert not app.exception
-    assert app.dataframe[1].value["Status"].tolist() == ["damaged", "in use", "used before"]
+    assert tables(app)["Status"]["Status"].tolist() == ["damaged", "in use", "used before"]
     assert any("v3 cannot be used" in warning.value for warning in app.warning)
     assert "v3" not in app.selectbox(key="_compare").options
 
@@ -173,11 +197,155 @@ def test_choosing_versions_to_compare(two: Path, run_page: Run) -> None:
     app = run_page(two, PAGE)
     assert app.selectbox(key="_compare").value == "v3"
     app.selectbox(key="_with").set_value("v1").run()
-    assert app.dataframe[1].value.columns.tolist() == ["", "v3", "v1", "Better"]
+    assert tables(app)["Better"].columns.tolist() == ["", "v3", "v1", "Better"]
     assert "v3 carries no figures to compare." in texts(app)
-    assert "churn promote v1" in app.code[0].value
     app.selectbox(key="_with").set_value("v3").run()
     assert "Choose two different versions" in texts(app)
+
+
+@pytest.fixture
+def bolder(tmp_path: Path) -> Path:
+    """A workspace with another version beside the one in use, which gives everybody more risk."""
+    lineage = {"table": {"sha256": "ab12" * 16, "rows": 6000, "columns": 8}, "run": "r1"}
+    publish_scoring(tmp_path, publish_measured(tmp_path, **lineage), date.today())
+    publish_measured(tmp_path, intercept=-0.2, **lineage | {"run": "r2", "parent": "v1"})
+    return tmp_path
+
+
+def test_whom_another_version_puts_in_another_band(bolder: Path, run_page: Run) -> None:
+    app = run_page(bolder, PAGE)
+    assert not app.exception
+    schema = Schema.model_validate(DOCUMENT)
+    table = customers(600, seed=1)
+    risks = [small_model(schema, intercept).score(table).risk for intercept in (-1.2, -0.2)]
+    edges = [band.below for band in schema.bands]
+    bands = [np.searchsorted(edges, risk, side="right") for risk in risks]
+    moving = int((bands[0] != bands[1]).sum())
+    assert f"{moving} of 600 customers change band with v2: {moving} to a higher one." in texts(app)
+    found = tables(app)
+    counts = found["All"].set_index("v1")
+    for i, down in enumerate(schema.bands):
+        for j, across in enumerate(schema.bands):
+            assert counts.loc[down.name, across.name] == str(int(((bands[0] == i) & (bands[1] == j)).sum()))
+    assert counts.loc["All", "All"] == "600"
+    why = found["What differs"].set_index("What differs").iloc[:, 0]
+    assert (
+        why.index.tolist() == ["A typical customer", "Everything else", "Risk, on average"] or "A typical customer" in why.index
+    )
+    shown = [float(line.replace(words.MINUS, "-")) for line in why]
+    assert sum(shown[:-1]) == pytest.approx(shown[-1])
+    most = found["Differs"]
+    change = risks[1] - risks[0]
+    assert most["Differs"].iloc[0] == words.points(float(change.max()), unit=False)
+    assert "A typical customer" in most["What v2 sees otherwise"].iloc[0]
+    compared = found["Better"].set_index("")
+    assert compared.loc["Table"].tolist() == ["ab12ab12ab", "ab12ab12ab", "the same"]
+    assert compared.loc["Made to succeed", "v2"] == "v1"
+
+
+def test_a_version_that_the_customers_cannot_be_scored_with(two: Path, run_page: Run) -> None:
+    fewer = publish_model(two, features=DOCUMENT["features"][:-1], segments=["contract"])
+    publish_scoring(two, fewer, date.today())
+    app = run_page(two, PAGE)
+    assert not app.exception
+    assert any("the customers on the desk have no column 'plan'" in warning.value for warning in app.warning)
+
+
+def test_decisions_and_the_version_in_shadow(bolder: Path, run_page: Run) -> None:
+    settings = Settings.load(home=bolder, environ={})
+    records = Records(settings)
+    difference = {"value": -0.0123, "standard_error": 0.002, "low": -0.016, "high": -0.008}
+    decisions.record(
+        records,
+        decisions.SHADOW,
+        cause="score drift",
+        model="v1",
+        challenger="v2",
+        words="It may be better; outcomes will tell.",
+        evidence={"paired": {"difference": difference}},
+        day=date.today(),
+        who="night",
+    )
+    Registry(open_store(settings), settings).set_challenger("v2", who="night", reason="drift", expected=None)
+    records.close()
+    app = run_page(bolder, PAGE)
+    assert not app.exception
+    assert "**v2 runs in shadow**" in texts(app)
+    (row,) = tables(app)["New one"].to_dict("records")
+    assert row["What"] == "A new model runs beside the champion"
+    assert row["Error, new minus old"] == f"{words.MINUS}0.0123 ({words.MINUS}0.0160 to {words.MINUS}0.0080)"
+
+
+# -- changing the model ----------------------------------------------------------
+
+
+@pytest.fixture
+def changing(bolder: Path) -> Iterator[Changing]:
+    desk = Desk(Settings.load(home=bolder, environ={}))
+    desk.look()
+    yield desk.changing
+    desk.stop()
+
+
+def pointer_of(changing: Changing) -> Pointer:
+    pointer = changing._desk.registry.pointer()
+    assert pointer is not None
+    return pointer
+
+
+def test_a_promotion_and_the_way_back(changing: Changing) -> None:
+    seen = pointer_of(changing)
+    assert changing.promote("v2", seen=seen, who="ann", reason="bolder", despite_gates=True) is not None
+    changing.wait()
+    change = changing.change
+    assert change is not None
+    assert (change.running, change.error, change.rescored, change.total) == (False, None, 600, 3)
+    now = pointer_of(changing)
+    assert (now.model, now.by) == ("v2", "ann")
+    assert changing._desk.pair is not None
+    assert changing._desk.pair.bundle.version == "v2"  # on the desk already
+    assert changing.roll_back("v1", seen=now, who="ben", reason="too bold") is not None
+    changing.wait()
+    assert changing.change is not None
+    assert changing.change.error is None
+    assert (pointer_of(changing).model, pointer_of(changing).scoring) == (seen.model, seen.scoring)
+
+
+def test_one_change_at_a_time(changing: Changing, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, go_on = pointer_of(changing), threading.Event()
+    monkeypatch.setattr(changing._desk.registry, "rollback", lambda *_, **__: go_on.wait(20))
+    assert changing.roll_back("v1", seen=seen, who="ann", reason="first") is not None
+    assert changing.promote("v2", seen=seen, who="ben", reason="second", despite_gates=True) is None
+    go_on.set()
+    changing.wait()
+    assert changing.change is not None
+    assert (changing.change.who, changing.change.running) == ("ann", False)
+
+
+def test_who_comes_second_is_told(changing: Changing, bolder: Path) -> None:
+    seen = pointer_of(changing)
+    publish_scoring(bolder, changing._desk.registry.load_model("v1"), date.today(), customers(550, seed=3))
+    changing.promote("v2", seen=seen, who="ann", reason="bolder", despite_gates=True)
+    changing.wait()
+    change = changing.change
+    assert change is not None
+    assert change.second
+    assert "test was faster" in (change.error or "")
+    assert pointer_of(changing).model == "v1"
+
+
+def test_what_nobody_foresaw_ends_the_change_too(changing: Changing, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = pointer_of(changing)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    monkeypatch.setattr(changing._desk.registry, "rollback", lambda *_, **__: 1 / 0)
+    changing.roll_back("v1", seen=seen, who="ann", reason="first")
+    changing.wait()
+    assert changing.change is not None
+    assert not changing.change.running
+    assert "nobody foresaw" in (changing.change.error or "")
+    monkeypatch.undo()
+    assert changing.promote("v2", seen=seen, who="ann", reason="again", despite_gates=True) is not None
+    changing.wait()
 
 
 def test_card_is_shown_without_its_markup(two: Path, run_page: Run) -> None:
@@ -240,3 +408,51 @@ def test_a_promotion_appears_by_itself(two: Path, serve: Visit, visit: Visit) ->
     page.get_by_role("heading", name=re.compile("^Model v2")).wait_for()
     publish_scoring(two, publish_model(two), date.today())
     page.get_by_role("heading", name=re.compile("^Model v3")).wait_for(timeout=15_000)
+
+
+@pytest.mark.browser
+def test_compare_and_open_a_customer(bolder: Path, serve: Visit, visit: Visit) -> None:
+    page = visit(f"{serve(bolder).url}/champion")
+    page.get_by_role("heading", name="Who changes band").wait_for()
+    assert page.get_by_text(re.compile("customers change band with v2")).count() == 1
+    page.get_by_label("Compare").first.click()
+    page.get_by_role("option", name="v2").click()
+    page.get_by_text("Choose two different versions").wait_for()
+    page.get_by_label("Compare").first.click()
+    page.get_by_role("option", name="v1").click()
+    place = page.get_by_test_id("stDataFrame").nth(4)  # after versions, figures, bands and what makes the difference
+    place.scroll_into_view_if_needed()
+    settled(page)
+    box = place.bounding_box()
+    page.mouse.click(box["x"] + 90, box["y"] + 60)
+    page.get_by_role("heading", level=1, name=re.compile("risk of leaving")).wait_for()
+
+
+@pytest.mark.browser
+def test_promote_and_go_back(bolder: Path, serve: Visit, visit: Visit) -> None:
+    app = serve(bolder, refresh_s=60, gate_ece=1, gate_log_loss_slack=0.0)
+    page = visit(f"{app.url}/champion")
+    other = visit(f"{app.url}/champion")
+    page.get_by_role("button", name="Put another in use…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("customers change band with v2").wait_for()
+    dialog.get_by_role("button", name="Put v2 in use").click()
+    dialog.get_by_text("Say why").wait_for()
+    dialog.get_by_label("Why").fill("It is *bolder*")
+    dialog.get_by_label("Why").press("Tab")
+    settled(page)
+    dialog.get_by_role("button", name="Put v2 in use").click()
+    page.get_by_text("v2 is in use. 600 customers were scored with it.").wait_for()
+    page.get_by_role("heading", level=1, name=re.compile("^Model v2")).wait_for()
+    other.reload()
+    other.get_by_role("heading", level=1, name=re.compile("^Model v2")).wait_for()
+    page.get_by_role("button", name="Back to v1…").click()
+    dialog.get_by_text("is shown again as it was").wait_for()
+    dialog.get_by_label("Why").fill("Too bold")
+    dialog.get_by_label("Why").press("Tab")
+    settled(page)
+    dialog.get_by_role("button", name="Go back to v1").click()
+    page.get_by_text("v1 is shown again as it was.").wait_for()
+    page.get_by_role("heading", level=1, name=re.compile("^Model v1")).wait_for()
+    history = Registry(open_store(Settings.load(home=bolder, environ={})), Settings.load(home=bolder, environ={})).history()
+    assert [(entry.model, entry.reason) for entry in history[1:]] == [("v2", "It is *bolder*"), ("v1", "Too bold")]

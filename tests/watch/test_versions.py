@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -192,3 +193,34 @@ def _line(*pairs: tuple[str, str | None]) -> list[Lineage]:
 )
 def test_ancestors(known: list[Lineage], found: tuple[str, ...]) -> None:
     assert ancestors("v3", known) == found
+
+
+# -- in words --------------------------------------------------------------------
+
+
+def test_the_sentence(found: Moves) -> None:
+    told = versions.sentence(found, ("v1", "v2"), SCHEMA)
+    moved = "1 of 5 customers changes band with v2: 1 to a higher one."
+    assert told == f"{moved} Expected leavers stay 2 and revenue at risk goes from $44 to $43."
+    sampled = replace(found, of=900)
+    assert versions.sentence(sampled, ("v1", "v2"), SCHEMA).startswith("1 of 5 customers asked about, of 900, changes band")
+    nobody = replace(found, up=None)
+    assert versions.sentence(nobody, ("v1", "v2"), SCHEMA) == "None of 5 customers changes band with v2."
+
+
+def test_what_differs_in_one_customer(found: Moves) -> None:
+    (k4,) = [one for one in found.most if one.key == "k4"]
+    told = versions.differs(k4, (SCHEMA, SCHEMA), {"plan": "A", "city": "Y"})
+    assert len(told) == sum(f"{100 * part.first:.0f}" != f"{100 * part.second:.0f}" for part in k4.parts)
+    assert any(line.startswith("City: Y −") and line.endswith("(was 0)") for line in told)
+    assert versions.differs(replace(k4, parts=()), (SCHEMA, SCHEMA), {}) == ()
+
+
+def test_lines_of_descent_side_by_side() -> None:
+    first, second = Lineage("v1", "s" * 64, "t" * 64, 9, "r1", None), Lineage("v2", "s" * 64, "u" * 64, 9, "r2", "v1")
+    assert versions.side_by_side(first, second) == (
+        ("Table", "t" * 10, "u" * 10, ""),
+        ("Schema", "s" * 10, "s" * 10, "the same"),
+        ("Training run", "r1", "r2", ""),
+        ("Made to succeed", "–", "v1", ""),
+    )
