@@ -87,10 +87,10 @@ def _prepare(pair: Pair) -> None:
     from churn.errors import ChurnError
     from pages.act import call_list, value
     from pages.understand import cohorts, explain, overview
-    from pages.watch import performance
+    from pages.watch import drift, performance
 
     pair.prepare()
-    for page in (overview, cohorts, explain, value, call_list, performance):
+    for page in (overview, cohorts, explain, value, call_list, drift, performance):
         with suppress(ChurnError):  # such as a list that may not be made: the page says so
             page.prepare(pair)
 

@@ -17,6 +17,7 @@ VALUE = st.Page(widgets.VALUE, title="Value", url_path="value")
 CALL_LIST = st.Page("pages/act/call_list.py", title="Call list", url_path="call-list")
 CAMPAIGNS = st.Page("pages/act/campaigns.py", title="Campaigns", url_path="campaigns")
 SCORE_FILE = st.Page("pages/act/score_file.py", title="Score a file", url_path="score-file")
+DRIFT = st.Page("pages/watch/drift.py", title="Drift", url_path="drift")
 PERFORMANCE = st.Page("pages/watch/performance.py", title="Performance", url_path="performance")
 CHAMPION = st.Page("pages/watch/champion.py", title="Champion", url_path="champion")
 MENU = {
@@ -34,13 +35,13 @@ MENU = {
         (SCORE_FILE, ":material/upload_file:"),
     ),
     "Watch": (
+        (DRIFT, ":material/timeline:"),
         (PERFORMANCE, ":material/speed:"),
         (CHAMPION, ":material/workspace_premium:"),
     ),
 }
 
-# about the model, a file or a list that was made, not about chosen customers
-WHOLE = (CAMPAIGNS, SCORE_FILE, PERFORMANCE, CHAMPION)
+WHOLE = (CAMPAIGNS, SCORE_FILE, DRIFT, PERFORMANCE, CHAMPION)  # about the model, a file or a list, not about chosen customers
 
 
 def frame() -> None:

@@ -28,6 +28,7 @@ MODULES = {
     "benchmarks.explain": ("explain-page-1m", "explain-reasons-1m"),
     "benchmarks.act": ("act-holdout", "act-false-claims"),
     "benchmarks.act_list": ("act-list-", "act-page-"),
+    "benchmarks.watch": ("watch-alarms", "watch-drift", "watch-add-day", "watch-page-data"),
     "benchmarks.watch_log": ("watch-log-",),
     "benchmarks.watch_performance": ("watch-cbpe-", "watch-performance-"),
     "benchmarks.watch_unattended": ("watch-unattended-",),

@@ -1,8 +1,9 @@
 """Drift: whether its alarms mean something, and what it costs beside evidently and NannyML.
 
-`watch-alarms-*`: windows of customers like the reference, 20 columns, that raise an alarm all the same: 600 windows of each size, 30
-one after the other against each of 20 references; and with two of three windows in a row. Then five planted changes in 33,000 rows:
-the share of 20 windows in which the change is found and named rightly. `watch-alarms-joint`: the same for how columns go together.
+`watch-alarms-*`: windows of customers like the reference, 20 columns, that raise an alarm all the same: 600 windows of each size,
+30 one after the other against each of 20 references; and with two of three windows in a row. Then five planted changes in 33,000
+rows: the share of 20 windows in which the change is found and named rightly. `watch-alarms-joint`: the same for how columns go
+together.
 
 `watch-*`: a log of a million rows, 30 days × 20 columns, as parquet with nothing counted before; processor time on one core from
 there to all distances, p-values and verdicts. evidently with its default drift preset and NannyML with its default univariate
@@ -77,17 +78,13 @@ def _false_alarms(size: int) -> dict[str, float]:
     for seed in range(_REFERENCES):
         random = np.random.default_rng((seed, size))
         grid = grid_of(customers(REFERENCE, random))
-        table = (customers(size, random) for _ in range(_WINDOWS))
-        found = history(days(list(_sketched(table, grid)), grid), grid, SCHEMA, every="day")
+        counted = [days([customers(size, random)], grid, first=_FIRST + timedelta(days=i))[0] for i in range(_WINDOWS)]
+        found = history(counted, grid, SCHEMA, every="day")
         raised = [{(one.column, one.what) for one in window.alarming} for window in found]
         alarmed += sum(map(bool, raised))
         lasting += sum(map(bool, persistent(raised)))
         windows += len(found)
     return {"alarmed": 100 * alarmed / windows, "persistent": 100 * lasting / windows}
-
-
-def _sketched(tables: Any, grid: Any) -> Any:
-    return tables
 
 
 def _joint_false_alarms() -> dict[str, float]:
@@ -101,9 +98,7 @@ def _joint_false_alarms() -> dict[str, float]:
     for seed in range(_JOINT_WINDOWS):
         random = np.random.default_rng(seed)
         size = (500, 2_000, 5_000, 33_000)[seed % 4]
-        found = joint_drift(
-            customers(size, random), customers(REFERENCE, random), SCHEMA, model="v1", start=_FIRST, end=_FIRST
-        )
+        found = joint_drift(customers(size, random), customers(REFERENCE, random), SCHEMA, model="v1", start=_FIRST, end=_FIRST)
         alarmed += found is not None and found.p <= FALSE_ALARMS
     return {"alarmed": 100 * alarmed / _JOINT_WINDOWS}
 
@@ -233,7 +228,8 @@ def _watch(place: Path) -> dict[str, Any]:
 
     start = time.process_time()
     grid = grid_of(pl.read_parquet(place / "reference.parquet"))
-    found = history([Daily("v1", day, sketch(pl.read_parquet(path), grid)) for day, path in _days(place)], grid, SCHEMA, every="day")
+    days = [Daily("v1", day, sketch(pl.read_parquet(path), grid)) for day, path in _days(place)]
+    found = history(days, grid, SCHEMA, every="day")
     cpu = time.process_time() - start
     assert len(found) == DAYS
     assert all(len(window.columns) == 20 for window in found)

@@ -384,6 +384,13 @@ TEMPLATES = {
     "curve level here": "{value} · this customer",
     "curve level alone": "{value} · nobody like this",
     "model from here": "model {model} from here",
+    "alt drift": (
+        "Line: how far {name} has moved, {count} windows, from {first} to {last}; moved by more than chance and enough to matter "
+        "in {moved} of them."
+    ),
+    "alt drift none": "Line: how far {name} has moved; nothing to show.",
+    "alt shape": "Bars: {name} by value, {count} bars, now against before; most changed is {most}, from {before} to {now}.",
+    "alt shape none": "Bars: {name} by value; nothing to show.",
     "alt line": "Line: {what}, {count} values from {first} to {last}; highest {highest}.",
 }
 

@@ -1,7 +1,7 @@
 """evidently and NannyML as peers, in an environment of their own, each with its defaults.
 
-Run by benchmarks/watch.py as: watch.py evidently|nannyml PLACE RESULT.json. It needs nothing of churn. PLACE has reference.parquet
-and the log by day; what is measured is processor time once all of it is in memory.
+Run by benchmarks/watch.py as: watch.py evidently|nannyml PLACE RESULT.json. It needs nothing of churn. PLACE has
+reference.parquet and the log by day; what is measured is processor time once all of it is in memory.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import Literal
@@ -98,16 +98,28 @@ class Grid:
         Risks have a reference of their own where the bundle has enough rows that training did not see: on those it learnt from, a
         model is surer of itself than it will ever be again, and that alone would look like drift.
         """
-        schema, reference = bundle.schema, bundle.reference
-        columns = [_grid_column(feature, reference) for feature in schema.features]
-        unseen = reference
-        if HOLDOUT in bundle.extra:
-            kept_apart = pl.read_parquet(io.BytesIO(bundle.extra[HOLDOUT]))
-            if kept_apart.height >= _JUDGED:
-                unseen = kept_apart.gather_every(max(1, kept_apart.height // _ENOUGH))
-        risk = bundle.model.score(unseen.select(schema.names)).risk if unseen.height else np.empty(0)
+        _, risk = _unseen(bundle)
+        columns = [_grid_column(feature, bundle.reference) for feature in bundle.schema.features]
         columns.append(_number_column(RISK, "risk", pl.Series(RISK, risk)))
         return cls(bundle.version, tuple(columns), float(risk.mean()) if risk.size else 0.0)
+
+    def within(self, bundle: Bundle, keep: pl.Expr) -> Grid:
+        """The same grid with the reference of some customers alone.
+
+        keep: whether a row of the schema's features is of them.
+        """
+        rows = bundle.reference.filter(keep)
+        unseen, risk = _unseen(bundle)
+        chosen = risk[unseen.select(keep.alias("kept"))["kept"].to_numpy()] if risk.size else risk
+        counted = sketch(rows.with_columns(pl.lit(0.0).alias(RISK)), self).counts
+        columns = []
+        for column in self.columns:
+            reference = counted[self.places[column.name]].copy()
+            if column.name == RISK:
+                reference[:] = 0
+                _count_numbers(pl.Series(RISK, chosen), column.edges, reference)
+            columns.append(replace(column, reference=reference))
+        return replace(self, columns=tuple(columns), reference_risk=float(chosen.mean()) if chosen.size else 0.0)
 
     @cached_property
     def places(self) -> Mapping[str, slice]:
@@ -335,6 +347,17 @@ def _count_levels(values: pl.Series, column: Column, cells: Counts) -> dict[str,
             others[clipped] = others.get(clipped, 0) + count
     named = sorted(others.items(), key=lambda one: (-one[1], one[0]))[:_NEW_LEVELS]
     return dict(sorted(named))
+
+
+def _unseen(bundle: Bundle) -> tuple[pl.DataFrame, Floats]:
+    """The rows that the risks' reference is made from, and their risks."""
+    rows = bundle.reference
+    if HOLDOUT in bundle.extra:
+        kept_apart = pl.read_parquet(io.BytesIO(bundle.extra[HOLDOUT]))
+        if kept_apart.height >= _JUDGED:
+            rows = kept_apart.gather_every(max(1, kept_apart.height // _ENOUGH))
+    rows = rows.select(bundle.schema.names)
+    return rows, bundle.model.score(rows).risk if rows.height else np.empty(0)
 
 
 def _grid_column(feature: Feature, reference: pl.DataFrame) -> Column:

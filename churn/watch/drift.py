@@ -50,6 +50,7 @@ WATCH, MOVED = 0.03, 0.05  # effects, 0–1
 NEW_WATCH, NEW_MOVED = 0.005, 0.01  # shares of rows with a level that nobody had in training
 FALSE_ALARMS = 0.05  # of the findings, at most (Benjamini and Hochberg's q)
 SMALL = 200  # customers below which a window says nothing
+SMALL_REFERENCE = 100  # rows below which nothing can be held against it
 _PSI_GROUPS = 10  # of a number, of about as many reference rows each
 _WORST: Mapping[Status, int] = {"few": 0, "quiet": 0, "watch": 1, "moved": 2}
 
@@ -77,7 +78,8 @@ class ColumnDrift:
     for few customers chance alone goes farther than the thresholds. `p`, `q`: of the distance. `status`: the worst of what was
     found about the column, missing values and new levels included. `psi`: population stability index, shown but never an alarm.
     `missing`, `missing_reference`: shares; what could not be read is missing, and `unreadable` says why. `below`, `above`:
-    shares of the known values outside the reference's. `importance`: average size of its points, 0–1 scale (0 where not known).
+    shares of the known values outside the reference's. `new_share`: of all rows, those with a level that the reference lacks.
+    `importance`: average size of its points, 0–1 scale (0 where not known).
     """
 
     column: str
@@ -96,6 +98,7 @@ class ColumnDrift:
     above: float
     importance: float
     unreadable: str = ""
+    new_share: float = 0.0
 
     @property
     def weight(self) -> float:
@@ -131,8 +134,8 @@ class WindowDrift:
 
     @property
     def small(self) -> bool:
-        """Too few customers to say."""
-        return self.customers < SMALL
+        """Too few customers to say, here or in what it is compared with."""
+        return self.risk.status == "few"
 
     @property
     def alarming(self) -> tuple[Finding, ...]:
@@ -317,10 +320,10 @@ class _Measured:
     """One column in one window: its effects and the p-value of each; None where there is nothing to test."""
 
     drift: ColumnDrift
+    reference_rows: int
     size: float  # effective, of both samples
     distance_p: float | None
     missing_p: float | None
-    new_share: float
     new_p: float | None
 
 
@@ -338,10 +341,15 @@ def _measure(
     missing, missing_before = _shares(total - n, total), _shares(total_before - m, total_before)
     if column.kind == "category":
         statistic: Literal["ks", "tv"] = "tv"
-        distance = np.where(comparable, np.abs(share - share_before).sum(axis=1) / 2, 0.0)
         below = above = np.zeros(len(n))
-        new = known[:, -1] if not known_before[:, -1].any() else np.zeros(len(n), dtype=np.int64)
         psi = _psi(known, known_before)
+        if known_before[:, -1].any():  # only where it is compared with another window
+            new = np.zeros(len(n), dtype=np.int64)
+        else:  # new levels have a test of their own, so the mix is that of the others
+            new, known, known_before = known[:, -1], known[:, :-1], known_before[:, :-1]
+            share, share_before = _shares(known, known.sum(axis=1)), _shares(known_before, m)
+            comparable &= known.any(axis=1)
+        distance = np.where(comparable, np.abs(share - share_before).sum(axis=1) / 2, 0.0)
     else:
         statistic = "ks"
         gaps = np.abs(np.cumsum(share, axis=1) - np.cumsum(share_before, axis=1))
@@ -376,18 +384,19 @@ def _measure(
             above=float(above[i]),
             importance=0.0,
             unreadable=sketch.unreadable.get(column.name, ""),
+            new_share=float(new[i] / total[i]) if total[i] else 0.0,
         )
         gone = total[i] - n[i]
         gone_before = total_before[i] - m[i]
         found.append(
             _Measured(
                 drift=drift,
+                reference_rows=int(total_before[i]),
                 size=float(size[i]),
                 distance_p=p,
                 missing_p=_share_p(gone * scale[i], total[i] * scale[i], gone_before * scale_before[i], m[i] * scale_before[i])
                 if gone + gone_before
                 else None,
-                new_share=float(new[i] / total[i]) if total[i] else 0.0,
                 new_p=only_here_p(new[i] * scale[i], n[i] * scale[i], m[i] * scale_before[i]) if new[i] else None,
             )
         )
@@ -469,18 +478,17 @@ def _window(
             more = abs(one.drift.missing - one.drift.missing_reference)
             tests.append((name, "missing", more, one.missing_p, usual))
         if one.new_p is not None:
-            tests.append((name, "new level", one.new_share, one.new_p, (NEW_WATCH, NEW_MOVED)))
+            tests.append((name, "new level", one.drift.new_share, one.new_p, (NEW_WATCH, NEW_MOVED)))
     if joint is not None:
         tests.append(("", "joint", joint.distance, joint.p, (WATCH, MOVED)))
     adjusted = benjamini_hochberg([test[3] for test in tests])
-    small = window.sketch.customers < SMALL
+    few = max((one.reference_rows for one in measured), default=0) < SMALL_REFERENCE
+    small = window.sketch.customers < SMALL or few
     all_found = [
         Finding(name, what, size, p, q, _status(size, q, limits, small=small))
         for (name, what, size, p, limits), q in zip(tests, adjusted, strict=True)
     ]
-    rejected = [one.p for one in all_found if one.q <= FALSE_ALARMS]
-    level = max(rejected, default=FALSE_ALARMS / max(len(tests), 1))
-    columns = {one.drift.column: _settled(one, all_found, importance, level, small=small) for one in measured}
+    columns = {one.drift.column: _settled(one, all_found, importance, small=small) for one in measured}
     ranked = sorted(
         (one for one in all_found if one.status in ("watch", "moved")),
         key=lambda one: (-_WORST[one.status], one.column != RISK, -one.size * (1 + importance.get(one.column, 0.0)), one.column),
@@ -512,18 +520,20 @@ def _status(size: float, q: float, limits: tuple[float, float], *, small: bool) 
     return "moved" if size >= limits[1] else "watch"
 
 
-def _settled(
-    one: _Measured, found: Sequence[Finding], importance: Mapping[str, float], level: float, *, small: bool
-) -> ColumnDrift:
-    """The column with its status, its adjusted p-value, and how far chance alone would go in this window."""
+def _settled(one: _Measured, found: Sequence[Finding], importance: Mapping[str, float], *, small: bool) -> ColumnDrift:
+    """The column with its status, its adjusted p-value, and how far chance alone would go in this window.
+
+    Beside the k findings of the other tests, the column's own would be one if its p-value were at most q·(k + 1)/tests.
+    """
     own = [finding for finding in found if finding.column == one.drift.column]
-    q = next((finding.q for finding in own if finding.what in ("shift", "level mix")), 1.0)
+    main = next((finding for finding in own if finding.what in ("shift", "level mix")), None)
     status: Status = "few" if small else max((finding.status for finding in own), key=lambda s: _WORST[s], default="quiet")
-    chance = float(ks_critical(level, one.size))
+    others = sum(finding.q <= FALSE_ALARMS for finding in found if finding is not main)
+    chance = float(ks_critical(FALSE_ALARMS * (others + 1) / max(len(found), 1), one.size))
     chance = 1.0 if not math.isfinite(chance) else min(chance, 1.0)
     return replace(
         one.drift,
-        q=q,
+        q=1.0 if main is None else main.q,
         status=status,
         band=(max(WATCH, chance), max(MOVED, chance)),
         importance=importance.get(one.drift.column, 0.0),
