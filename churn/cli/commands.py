@@ -64,8 +64,8 @@ app = typer.Typer(
     No table at hand? `churn demo` makes a simulated one, in a workspace of its own.
 
     Exit codes: 0 done; 1 done, and something is wrong that the output names (doctor, schema check, outcomes import, campaign
-    import, db status, drift, refresh, watch, log compact, forget); 2 not done, one line says why; 3 refused by a gate, or somebody
-    else was faster; 130 interrupted. With --json a failure is a document as well: {"error": …}.""",
+    import, db status, drift, refresh, watch, log compact, forget); 2 not done, one line says why; 3 refused by a gate, or
+    somebody else was faster; 130 interrupted. With --json a failure is a document as well: {"error": …}.""",
 )
 app.add_typer(schema.app, name="schema", help="Draft a schema from a table, or check a table against one.")
 app.add_typer(scoring.outcomes, name="outcomes", help="Bring in what became of customers.")
