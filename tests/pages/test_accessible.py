@@ -1,4 +1,4 @@
-"""Every page through axe-core: no serious fault, light on a desk and dark on a phone; two that hold every kind of mark in all four."""
+"""Every page through axe-core: no serious fault, light on a desk, dark on a phone; two with every kind of mark in all four ways."""
 
 from __future__ import annotations
 
