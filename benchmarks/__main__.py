@@ -31,6 +31,7 @@ MODULES = {
     "benchmarks.watch": ("watch-alarms", "watch-drift", "watch-add-day", "watch-page-data"),
     "benchmarks.watch_log": ("watch-log-",),
     "benchmarks.watch_performance": ("watch-cbpe-", "watch-performance-"),
+    "benchmarks.watch_unattended": ("watch-unattended-",),
     "benchmarks.nested_cv": ("nested-",),
 }
 _HEADS = ("benchmark", "value", "peer", "peer's", "ratio", "target")

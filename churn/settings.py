@@ -150,8 +150,8 @@ class Settings:
     alert_webhook: str = _setting("", "Address that alerts are posted to as JSON; empty for none. It is never shown.")
     alert_email_to: str = _setting("", "E-mail addresses that alerts are sent to, separated by commas; empty for none.")
     alert_email_from: str = _setting("", "Address that they come from; that of the first recipient unless given.")
-    alert_smtp_host: str = _setting("", "Server that e-mail is handed to.")
-    alert_smtp_port: int = _setting(587, "Its port.", least=1, most=65535)
+    alert_smtp_host: str = _setting("", "Mail server that e-mail is handed to (SMTP).")
+    alert_smtp_port: int = _setting(587, "Port of the mail server.", least=1, most=65535)
     alert_smtp_security: str = _setting(
         "starttls", "How that connection is kept private: starttls, tls, or none, which only a server on this machine may be."
     )

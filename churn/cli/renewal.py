@@ -117,7 +117,7 @@ def refresh(
             out.print(escape(problem), style="yellow")
     if done.held is not None:
         refused = (
-            f"The table was held back and the desk is as it was. {done.report.sentence} See: churn quarantine show {done.held.id}"
+            f"the table was held back and the desk is as it was. {done.report.sentence} See: churn quarantine show {done.held.id}"
         )
         err.print(f"churn: {refused}", markup=False, style="bold red")
         raise typer.Exit(REFUSED)

@@ -79,7 +79,7 @@ def due(evidence: Evidence, settings: Settings) -> Due:
     rules = Rules.of(settings)
     cause, windows = _cause(evidence.signals, rules)
     if not cause:
-        return Due("", "", "Nothing calls for a new training: the champion errs no more than it promised.")
+        return Due("", "", f"Nothing calls for a new training{_standing(evidence.signals)}.")
     why = f"{_WHY[cause]} in {words.counted(len(windows), rules.window)}, first from {words.day(windows[0].start)}."
     since = windows[0].start
     if evidence.bad_data:
@@ -111,6 +111,18 @@ def _cause(signals: Iterable[Signal], rules: Rules) -> tuple[str, Sequence[Windo
     if lasting.get(SCORE_DRIFT) and lasting.get(ESTIMATED_LOSS):
         return SCORE_DRIFT, lasting[SCORE_DRIFT]
     return "", ()
+
+
+def _standing(signals: Iterable[Signal]) -> str:
+    """What that rests on: loss on known outcomes, or that none are known yet."""
+    known = [one.fired for signal in signals if signal.cause == REALISED_LOSS for one in signal.windows if one.fired is not None]
+    if not known:
+        return ", as far as can be told: no outcomes are known yet"
+    return (
+        ", unless it lasts: the champion erred more than it promised"
+        if known[-1]
+        else ": the champion errs no more than it promised"
+    )
 
 
 def _found(signal: Signal, rules: Rules) -> Sequence[Window]:
@@ -204,7 +216,11 @@ class Calibration:
         return abs(self.observed - self.foretold)
 
 
+def is_off(now: Calibration, settings: Settings) -> bool:
+    """Whether foretold risks are off: by more than `return_points`, and beyond chance (3 standard errors)."""
+    return 100 * now.off > settings.return_points and now.errors > 3
+
+
 def is_broken(now: Calibration, before: Calibration, settings: Settings) -> bool:
-    """Whether a new champion's calibration is broken: off by more than `return_points`, beyond chance (3 standard errors), and
-    the model before would have been nearer on the same customers."""
-    return 100 * now.off > settings.return_points and now.errors > 3 and before.off < now.off
+    """Whether a new champion is to give way: it is off, and the model before would have been nearer on the same customers."""
+    return is_off(now, settings) and before.off < now.off

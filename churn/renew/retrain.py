@@ -10,7 +10,7 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from churn.watch.matured import labelled
 
 _log = logging.getLogger("churn.renew")
 _KEPT: dict[str, str] = {"promote": PROMOTED, "shadow": SHADOW, "stop": STOPPED}
+_MOST_ASKED = 50_000  # customers that the model before is asked about
 DRAWS = 1_000  # resampled holdouts that two models are compared on
 
 
@@ -241,7 +242,7 @@ def go_back(desk: Desk, *, today: date, progress: Progress | None = None) -> Dec
     """Bring the model before back, where the champion that took over by itself foretells wrongly.
 
     Judged on outcomes only: the customers it has scored whose outcomes are known, on matured days. The model before is asked
-    about the same customers from the values that were logged. It happens once to a champion, and never to one that people
+    about those of the last such day from the values that were logged. It happens once to a champion, and never to one that people
     promoted. Raises StoreConflict where somebody else changed the champion meanwhile.
     """
     pointer = desk.registry.pointer()
@@ -252,14 +253,20 @@ def go_back(desk: Desk, *, today: date, progress: Progress | None = None) -> Dec
     if took_over is None or any(one.kind == RETURNED and one.model == pointer.model for one in past):
         return None
     champion, before = desk.registry.load_model(pointer.model), desk.registry.load_model(took_over.model)
-    rows = log.read(desk.store, champion.version, until=today).unique([log.KEY, log.AS_OF], keep="last", maintain_order=True)
-    rows = rows.filter(pl.col(log.AS_OF) > trained_until(champion))  # later than either has learnt from
-    known = labelled(rows, outcomes.statements(desk.store), champion.schema, today=today)
-    known = known.filter(pl.col(outcomes.LEFT).is_not_null())
-    if known.is_empty() or any(name not in known.columns for name in before.schema.names):
+    known = _lived(desk, champion, [log.KEY, log.AS_OF, RISK], today)
+    if known.is_empty():
         return None
-    left = known[outcomes.LEFT].to_numpy().astype(np.float64)
-    now, then = calibration(left, known[RISK].to_numpy()), calibration(left, before.model.score(known).risk)
+    now = calibration(known[outcomes.LEFT].to_numpy(), known[RISK].to_numpy())
+    if not decide.is_off(now, desk.settings):
+        return None  # as nearly always: then no more of the log has to be read
+    columns = [log.KEY, log.AS_OF, *before.schema.names]
+    rows = _lived(desk, champion, columns, today, since=known[log.AS_OF].max())  # type: ignore[arg-type]
+    if any(name not in rows.columns for name in before.schema.names):
+        return None  # the model before needs a column that is no longer logged
+    some = rows.sample(min(_MOST_ASKED, rows.height), seed=desk.settings.seed)
+    both = some.join(known.select(log.KEY, log.AS_OF, RISK), on=[log.KEY, log.AS_OF])
+    left = both[outcomes.LEFT].to_numpy()
+    now, then = calibration(left, both[RISK].to_numpy()), calibration(left, before.model.score(both).risk)
     if not decide.is_broken(now, then, desk.settings):
         return None
     why = (
@@ -279,6 +286,15 @@ def go_back(desk: Desk, *, today: date, progress: Progress | None = None) -> Dec
     )
     evidence = {"now": asdict(now), "before": asdict(then)}
     return _keep(desk, RETURNED, took_over.cause, champion.version, why, evidence, today, challenger=before.version)
+
+
+def _lived(desk: Desk, champion: Bundle, columns: list[str], today: date, since: date | None = None) -> pl.DataFrame:
+    """What a champion logged about days after its training, with `__left__`, where that is known: one row a customer and day."""
+    begin = max(day for day in (since, trained_until(champion) + timedelta(days=1)) if day is not None)
+    rows = log.read(desk.store, champion.version, since=begin, until=today, columns=columns)
+    rows = rows.unique([log.KEY, log.AS_OF], keep="last", maintain_order=True).filter(pl.col(log.AS_OF) >= begin)
+    known = labelled(rows, outcomes.statements(desk.store), champion.schema, today=today)
+    return known.filter(pl.col(outcomes.LEFT).is_not_null())
 
 
 def calibration(left: np.ndarray, risk: np.ndarray) -> Calibration:

@@ -9,9 +9,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Literal, cast
 
 from churn.errors import ChurnError, NoChampion, SettingsError, StoreConflict
+from churn.learn import tracking
 from churn.learn.joint import joint_of_window
 from churn.model.bundle import Bundle
-from churn.model.registry import Pointer, ScoringInfo
+from churn.model.registry import Pointer
 from churn.renew import decide, retrain, signals
 from churn.renew.decide import Due, Evidence
 from churn.renew.retrain import Desk
@@ -25,7 +26,17 @@ from churn.watch.drift import WindowDrift
 from churn.watch.notify import Delivery
 from churn.watch.performance import WindowPerformance
 from churn.watch.rules import BAD_DATA, Condition, Rules, Signal
+from churn.words import sentence_list
 
+_WRONG = {
+    "schema": "cells that cannot be read",
+    "duplicates": "customers who come twice",
+    "missing": "missing values",
+    "range": "values out of range",
+    "levels": "values never seen",
+    "rows": "its number of rows",
+    "freshness": "its age",
+}
 Progress = Callable[[str, int, int], None]
 Every = Literal["day", "week", "month"]
 _STUCK = timedelta(hours=6)  # a training that was begun longer ago and left no word has been killed
@@ -85,6 +96,8 @@ def watch(
     """
     step = progress or _silent
     rules, every = Rules.of(desk.settings), windows_of(desk.settings.watch_every)
+    if desk.settings.retrain not in ("promote", "shadow", "keep", "no"):
+        raise SettingsError(f"setting 'retrain' must be promote, shadow, keep or no, not {desk.settings.retrain!r}")
     pointer = desk.registry.pointer()
     if pointer is None:
         raise NoChampion("there is no champion to watch; train one: churn train TABLE --schema schema.yaml --promote")
@@ -98,8 +111,7 @@ def watch(
     champion = desk.registry.load_model(pointer.model)
     step("Counting what was logged", 0, 0)
     built = sketch.ensure(desk.store, desk.registry)
-    shown = _shown(desk, pointer)
-    seen = _look(desk, champion, shown, today, every, rules, step)
+    seen = _look(desk, champion, pointer, today, every, rules, step)
     conditions = rules.judge(seen.signals)
     changes = alerts.update(desk.records, conditions, model=champion.version, today=today)
     step("Sending alerts", 0, 0)
@@ -127,6 +139,8 @@ def watch(
                 raise
             except ChurnError as error:  # kept as a decision; the next watch tries again
                 problems.append(f"The training failed: {error}")
+    if made:
+        tracking.mirror(desk.registry, desk.settings)
     return Watched(
         model=champion.version,
         today=today,
@@ -158,10 +172,9 @@ def champion_since(desk: Desk, model: str, today: date) -> date:
     return min((part.date for part in log.parts(desk.store, model=model)), default=today)
 
 
-def _look(
-    desk: Desk, champion: Bundle, shown: ScoringInfo | None, today: date, every: Every, rules: Rules, step: Progress
-) -> _Seen:
+def _look(desk: Desk, champion: Bundle, pointer: Pointer, today: date, every: Every, rules: Rules, step: Progress) -> _Seen:
     """Drift and performance of the champion, and all signals."""
+    shown = next((info for info in desk.registry.scorings() if info.id == pointer.scoring), None)
     version, schema, settings = champion.version, champion.schema, desk.settings
     step("Looking for drift", 0, 0)
     days = [one for one in sketch.read(desk.store, model=version) if one.day <= today]
@@ -188,7 +201,7 @@ def _look(
         *signals.of_drift(moved, schema, settings),
         signals.of_loss(losses, found, version),
         signals.of_estimate(changes, found, version),
-        signals.of_bad_data(_held(desk, today), today),
+        signals.of_bad_data(_held(desk, pointer), today),
         signals.of_age(shown.created if shown else None, today, settings),
     )
     return _Seen(moved, found, signalled)
@@ -208,21 +221,16 @@ def _test_joint(
     return joint.read(desk.store, champion.version)
 
 
-def _shown(desk: Desk, pointer: Pointer) -> ScoringInfo | None:
-    return next((info for info in desk.registry.scorings() if info.id == pointer.scoring), None)
-
-
-def _held(desk: Desk, today: date) -> Mapping[date, str]:
-    """Batches in quarantine that nobody has decided about and after which no table was scored, with what is wrong with each."""
-    scored = max((info.created for info in desk.registry.scorings(newest=1) if info.created), default=None)
-    waiting = [one for one in quarantine.batches(desk.store) if one.released is None]
-    return {one.since.date(): _without_values(one) for one in waiting if scored is None or one.since > scored}
+def _held(desk: Desk, pointer: Pointer) -> Mapping[date, str]:
+    """Batches in quarantine that nobody has decided about and after which no table was shown, with what is wrong with each."""
+    waiting = [one for one in quarantine.batches(desk.store) if one.released is None and one.since > pointer.since]
+    return {one.since.date(): _without_values(one) for one in waiting}
 
 
 def _without_values(held: quarantine.Held) -> str:
     """What is wrong with a batch, without any value from it: the checks that failed and how many cells they are about."""
-    failed = sorted({check.what for check in held.report.bad})
-    return f"batch {held.id} is held back, for its {', '.join(failed)}"
+    failed = dict.fromkeys(_WRONG[check.what] for check in held.report.bad)
+    return f"batch {held.id} is held back for {sentence_list(failed)}"
 
 
 def _in_shadow(desk: Desk) -> str | None:

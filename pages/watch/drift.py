@@ -27,6 +27,7 @@ from churn.watch.watched import Watched, watched
 from churn.words import escape_markdown as escape
 from pages.shared import address, data, widgets
 from pages.shared.data import Pair, Question
+from pages.watch import _alerts
 
 _PAGE = "drift"
 _EVERY, _AGAINST, _WHOSE, _COLUMN = "dr_window", "dr_against", "dr_whose", "dr_column"
@@ -77,6 +78,7 @@ def page(pair: Pair) -> None:
         column = _columns(pair, found)
     with right:
         _one_column(pair, found, column, against)
+    _alerts.show()
     _files(pair, found, told, against, whose)
 
 

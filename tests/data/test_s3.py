@@ -74,3 +74,16 @@ def test_no_answer_of_s3_is_translated(error: str) -> None:
     name, _, rest = error.partition("(")
     made = eval(f"kind({rest}", {"kind": getattr(exceptions, name)})
     assert isinstance(s3.translate(made, "s3://desk"), StoreUnavailable)
+
+
+def test_metrics_are_put_into_cloudwatch(s3_address: str, s3_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    import boto3
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", s3_address)
+    workspace = [{"Name": "Workspace", "Value": "shop"}]
+    s3.put_metrics(s3_settings, "Desk", [{"MetricName": "OpenAlerts", "Unit": "Count", "Value": 2, "Dimensions": workspace}])
+    (kept,) = boto3.client("cloudwatch", region_name="us-east-1").list_metrics(Namespace="Desk")["Metrics"]
+    assert (kept["MetricName"], kept["Dimensions"]) == ("OpenAlerts", workspace)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", "http://127.0.0.1:9")
+    with pytest.raises(StoreUnavailable, match="Amazon CloudWatch"):
+        s3.put_metrics(Settings(alert_attempts=1, alert_timeout_s=1.0), "Desk", [])
