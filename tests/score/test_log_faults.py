@@ -206,12 +206,22 @@ def begin(child: subprocess.Popen[str]) -> None:
     child.stdin.flush()
 
 
-def test_what_a_killed_scorer_acknowledged_is_there_once(settings: Settings, store: Store) -> None:
+@pytest.fixture(params=["file", pytest.param("ceph", marks=[pytest.mark.system, pytest.mark.xdist_group("ceph")])])
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """An empty store in a folder, and on a real S3 server."""
+    if request.param == "file":
+        return Settings(home=tmp_path, store="store")
+    address = request.getfixturevalue("ceph_server")
+    request.getfixturevalue("s3_credentials")
+    return Settings(home=tmp_path, store=f"s3://{new_place(address)}", s3_endpoint=address)
+
+
+def test_what_a_killed_scorer_acknowledged_is_there_once(anywhere: Settings) -> None:
     """Killed at some moment of its work, three times; each time it is started again from the beginning."""
-    generator = random.Random(7)
+    generator, store = random.Random(7), open_store(anywhere)
     acknowledged = set[int]()
     for _ in range(3):
-        child = scorer(settings, *range(40))
+        child = scorer(anywhere, *range(40))
         begin(child)
         time.sleep(generator.uniform(0.02, 0.25))
         child.send_signal(signal.SIGKILL)
@@ -221,17 +231,20 @@ def test_what_a_killed_scorer_acknowledged_is_there_once(settings: Settings, sto
         assert keys.n_unique() == len(keys)
         assert {f"{run}-2999" for run in acknowledged} <= set(keys)
         assert len(keys) % 3000 == 0, "a part is there whole or not at all"
-    assert acknowledged
+    child = scorer(anywhere, *range(5))
+    begin(child)
+    child.communicate()
+    assert {f"{run}-2999" for run in (*acknowledged, *range(5))} <= set(log.read(store)["__key__"])
 
 
-def test_two_scorers_of_the_same_runs_log_each_once(settings: Settings, store: Store) -> None:
-    children = [scorer(settings, *range(5)) for _ in range(2)]
+def test_two_scorers_of_the_same_runs_log_each_once(anywhere: Settings) -> None:
+    children = [scorer(anywhere, *range(5)) for _ in range(2)]
     for child in children:
         begin(child)
     for child in children:
         child.communicate()
         assert child.returncode == 0
-    assert exactly_once(store, range(5), 3000)
+    assert exactly_once(open_store(anywhere), range(5), 3000)
 
 
 @pytest.mark.parametrize("cut", [0, 4, 0.5, -9, -1])
