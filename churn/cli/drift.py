@@ -102,6 +102,8 @@ def drift(
             mark = {"moved": "[bold red]![/]", "watch": "[yellow]?[/]", "steady": "[green]✓[/]"}[line.mark]
             out.print(f" {mark} {escape(line.lead)} {escape(line.text)}")
         _table(found.windows[-1], found.every, bundle.schema)
+        if found.windows[-1].alarming:
+            out.print("Next: whether the ranking still holds: churn performance")
     if found.windows[-1].alarming:
         raise typer.Exit(_ALARM)
 

@@ -75,8 +75,9 @@ class ColumnDrift:
     """One column in one window against what it is compared with.
 
     `distance`: 0–1, among the values known on either side. `band`: from which distance on this window would say watch, and moved:
-    for few customers chance alone goes farther than the thresholds. `p`, `q`: of the distance. `status`: the worst of what was
-    found about the column, missing values and new levels included. `psi`: population stability index, shown but never an alarm.
+    for few customers chance alone goes farther than the thresholds (about so for a category). `p`, `q`: of the distance.
+    `status`: the worst of what was found about the column, missing values and new levels included. `psi`: population stability
+    index, shown but never an alarm.
     `missing`, `missing_reference`: shares; what could not be read is missing, and `unreadable` says why. `below`, `above`:
     shares of the known values outside the reference's. `new_share`: of all rows, those with a level that the reference lacks.
     `importance`: average size of its points, 0–1 scale (0 where not known).

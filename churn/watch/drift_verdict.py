@@ -126,8 +126,6 @@ def _sentence(now: WindowDrift, every: Every, against: Against) -> str:
             size = words.points(abs(change), signed=False, decimals=1)
             side = "higher" if change > 0 else "lower"
             parts.append(f"The average risk is {size} {side} than {was}: {words.average(now.average_risk)}.")
-    if now.alarming:
-        parts.append("Next: see in Performance whether the ranking still holds.")
     return " ".join(parts)
 
 

@@ -51,6 +51,7 @@ def watched(
     against: Against = "reference",
     importance: Mapping[str, float] | None = None,
     keep: pl.Expr | None = None,
+    grid: Grid | None = None,
 ) -> Watched:
     """Look at a model of the store.
 
@@ -60,6 +61,7 @@ def watched(
     every: by how often there is a scoring, unless given.
     importance: as a scoring tells it; else worked out from the model's reference.
     keep: only customers for whom this holds of their features; their rows are read from the log, not from the sketches.
+    grid: the model's, where it is known already.
 
     Raises
     ------
@@ -69,7 +71,7 @@ def watched(
     days = sketch.read(store)
     own = [one for one in days if one.model == bundle.version]
     chosen: Every = every or usual_window([one.day for one in own or days])
-    grid = Grid.of(bundle)
+    grid = grid or Grid.of(bundle)
     if keep is not None:
         since = _first_day(own, chosen)
         grid = grid.within(bundle, keep)

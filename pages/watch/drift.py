@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, get_args
 
 import pyarrow
@@ -16,10 +16,11 @@ from churn.base.snapshot import RISK
 from churn.charts.drift import now_and_before, over_time
 from churn.data.schema import Schema
 from churn.model.store import open_store
+from churn.score.sketch import Grid
 from churn.understand.cohorts import dimensions
 from churn.watch import drift_report as report
 from churn.watch import drift_verdict as verdict
-from churn.watch.drift import Against, ColumnDrift, Every, WindowDrift
+from churn.watch.drift import Against, ColumnDrift, Every, WindowDrift, span
 from churn.watch.drift_verdict import STATUS, Verdict
 from churn.watch.shape import shape
 from churn.watch.watched import Watched, watched
@@ -35,6 +36,7 @@ _ALL = "All customers"
 _COMPARED = {"reference": "Training", "before": "Window before"}
 _ICONS = {"moved": ":material/warning:", "watch": ":material/visibility:", "steady": ":material/check_circle:"}
 _COLOURS = ["#B3440F", "#8A6100", "#5A6675", "#5A6675"]  # of Moved, Watch, Steady, Too few
+_MISSED_DAYS = 7  # without predictions that are said, where windows are shorter
 _LOOK_S = 60  # how long what was read of the log may be old
 _ROWS = 14  # of the table before it scrolls
 _ROW_PX = 35
@@ -62,6 +64,10 @@ def page(pair: Pair) -> None:
         who = f"{widgets.group_name(pair, *((one,) for one in whose))}: " if whose else ""
         st.title(escape(f"{who}{words.lower_first(told.title) if who else told.title}"), anchor=False)
         st.markdown(f":gray[{escape(told.sentence)}]")
+        if since := _nothing_since(found):
+            st.info(
+                f"Nothing has been predicted since {words.day(since)}: this page is as old as that.", icon=":material/history:"
+            )
     left, right = st.columns([0.6, 0.4], gap="medium")
     with left:
         _risks(found, against)
@@ -98,6 +104,7 @@ def _watched(pair: Pair, every: Every | None, against: Against, whose: tuple[str
             every=every,
             against=against,
             importance=pair.snapshot.facts.get("mean_size"),
+            grid=pair.answer("drift grid", lambda: Grid.of(pair.bundle)),
             keep=group.expression(whose[0]) if group is not None and whose is not None else None,
         )
 
@@ -161,6 +168,13 @@ def _nothing(pair: Pair, found: Watched, against: Against, whose: tuple[str, str
         st.code(command, language=None)
 
 
+def _nothing_since(found: Watched) -> date | None:
+    """The last day that predictions are about, where at least one whole window has gone by without any."""
+    first, _ = span(datetime.now(UTC).date(), found.every)
+    last = found.windows[-1].end
+    return last if last < first - timedelta(days=1) and (first - last).days > _MISSED_DAYS else None
+
+
 def _risks(found: Watched, against: Against) -> None:
     st.header("Have the risk scores moved?", anchor=False)
     reference = "training" if against == "reference" else "the window before"
@@ -182,6 +196,8 @@ def _what_to_do(found: Watched, told: Verdict) -> None:
         with st.container(horizontal=True, gap="small", key=f"_verdict {line.lead}"):
             st.markdown(_ICONS[line.mark], width="content")
             st.markdown(f"**{escape(line.lead)}** {escape(line.text)}", width="stretch")
+    if found.windows[-1].alarming:
+        widgets.way("See whether the ranking still holds", lambda: None, "pages/watch/performance.py")
 
 
 # -- the columns -----------------------------------------------------------------------
@@ -259,7 +275,7 @@ def _one_column(pair: Pair, found: Watched, column: str, against: Against) -> No
     st.caption(f"{per} · {escape(verdict.window_words(now, found.every))}")
     widgets.chart(now_and_before(spread, name, then=then), key="_drift_shape")
     st.caption("How far it has moved over time, in points")
-    widgets.chart(over_time(found.windows, column, name, height=170), key="_drift_column")
+    widgets.chart(over_time((*found.earlier, *found.windows), column, name, height=190), key="_drift_column")
     told = " · ".join(f"{escape(what)}: **{escape(value)}**" for what, value in verdict.facts(now, column))
     st.markdown(told)
 

@@ -103,6 +103,13 @@ def test_one_scoring_and_too_few(tmp_path: Path, run_page: Run) -> None:
     assert again.title[0].value == "There is no window before to compare with"
 
 
+def test_what_is_old_is_said_to_be(tmp_path: Path, run_page: Run) -> None:
+    bundle = publish_model(tmp_path)
+    publish_scoring(tmp_path, bundle, date(2025, 3, 31))
+    (told,) = run_page(tmp_path, PAGE).info
+    assert told.value == "Nothing has been predicted since 31 Mar 2025: this page is as old as that."
+
+
 def test_nothing_logged_and_only_another_model(tmp_path: Path, run_page: Run) -> None:
     bundle = publish_model(tmp_path)
     publish_scoring(tmp_path, bundle, TODAY)
@@ -135,8 +142,27 @@ def test_in_a_browser_the_row_chosen_is_drawn_and_a_phone_holds_it(
         assert careless not in seen
     alts = page.locator("[role=figure]").evaluate_all("figures => figures.map(figure => figure.getAttribute('aria-label'))")
     assert [alt.split(":")[0] for alt in alts] == ["Line", "Bars", "Line"]
+
+
+@pytest.mark.browser
+def test_a_journey_by_row_by_comparison_and_on_to_performance(
+    story: Path, serve: Callable[..., Any], visit: Callable[..., Any]
+) -> None:
+    page = visit(f"{serve(story).url}/drift")
+    page.get_by_role("heading", name="Monthly fee, now and at training").wait_for()
+    table = page.get_by_test_id("stDataFrame").bounding_box()
+    page.mouse.click(table["x"] + 15, table["y"] + 2.5 * 35)  # the second row's box
+    page.get_by_role("heading", name="Monthly fee, now and at training").wait_for(state="detached")
+    assert "dr_column=" in page.url
     with page.expect_download() as file:
         page.get_by_role("button", name="Page (HTML)").click()
-    assert "have moved" in Path(file.value.path()).read_text(encoding="utf-8") or "has moved" in Path(
-        file.value.path()
-    ).read_text(encoding="utf-8")
+    text = Path(file.value.path()).read_text(encoding="utf-8")
+    assert "has moved since the model was trained" in text
+    assert "monthly_fee" not in text
+    page.get_by_role("radio", name="Window before").or_(page.get_by_role("button", name="Window before")).click()
+    page.get_by_role("heading", level=1, name="Nothing has moved since the month before").wait_for()
+    page.reload()
+    page.get_by_role("heading", level=1, name="Nothing has moved since the month before").wait_for()
+    page.get_by_role("radio", name="Training").or_(page.get_by_role("button", name="Training")).click()
+    page.get_by_role("button", name="See whether the ranking still holds").click()
+    page.wait_for_url("**/performance*")

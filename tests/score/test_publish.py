@@ -23,7 +23,7 @@ from churn.model.registry import Pointer, Registry
 from churn.model.scoring import ScoringModel
 from churn.model.store import Store
 from churn.model.trees import Split, Tree
-from churn.score import log
+from churn.score import log, sketch
 from churn.score.batch import Scored, score
 from churn.score.publish import publish
 from churn.settings import Settings
@@ -294,3 +294,18 @@ def test_pairs_of_columns_are_told_over_all_customers(
     found = Interactions.of(model, background)
     assert facts["pairs"] == {"exact": True, "sizes": [["tenure", "contract", pytest.approx(found.sizes(table)[0])]]}
     assert found.sizes(table)[0] > 1e-3
+
+
+def test_what_is_published_is_counted_and_a_failure_there_undoes_nothing(
+    champion: Bundle, scored: Scored, registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> int:
+        raise StoreUnavailable("the store went away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sketch, "ensure", away)
+        done = publish(scored, champion, registry, store, as_of=DAY, who="me")
+    assert registry.pointer() == done.pointer
+    assert sketch.read(store) == ()
+    publish(scored, champion, registry, store, as_of=date(2026, 11, 8), who="me")
+    assert [one.sketch.rows for one in sketch.read(store)] == [60, 60]

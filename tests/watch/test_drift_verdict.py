@@ -44,7 +44,7 @@ def test_what_moved_is_the_title_and_since_when(grid: Grid) -> None:
         == "One of 20 columns has moved since the model was trained: check number 3 before you trust this month's list"
     )
     assert found.sentence.startswith("3 Oct 2026: 4,000 predictions. The average risk is")
-    assert found.sentence.endswith("see in Performance whether the ranking still holds.")
+    assert found.sentence.endswith("%.")
     assert [(line.mark, line.lead) for line in found.lines] == [("moved", "Number 3"), ("steady", "19 other columns")]
     assert "moved by 1" in found.lines[0].text
     assert found.lines[0].text.endswith("since 2 Oct.")
