@@ -10,7 +10,7 @@ The log may be larger than memory. It is read window by window, only the columns
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -175,7 +175,7 @@ def history(
     ------
     DataError: `whose` without `called`.
     """
-    look = _Look(statements, schema, today, every, size, facts or {}, called, whose, where, complete)
+    look = _Look(lambda _: statements, schema, today, every, size, facts or {}, called, whose, where, complete)
     windows = (
         (str(model), start, part)
         for (model, start), part in predictions.group_by(log.MODEL, _start(every), maintain_order=True)
@@ -212,7 +212,7 @@ def of_log(
     ------
     StoreUnavailable: the store is away, or a part of it is damaged.
     """
-    look = _Look(outcomes.statements(store), schema, today, every, size, facts or {}, called, whose, where, complete)
+    look = _Look(_told_by(store, schema), schema, today, every, size, facts or {}, called, whose, where, complete)
     return look.through(_windows(store, every, look.columns, models, since, damaged, shadow=shadow))
 
 
@@ -236,7 +236,7 @@ def window_of_log(
 
     What is raised is as in `of_log`; DataError where the log has nothing of that window.
     """
-    look = _Look(outcomes.statements(store), schema, today, every, 1, facts or {}, called, whose, where, complete)
+    look = _Look(_told_by(store, schema), schema, today, every, 1, facts or {}, called, whose, where, complete)
     rows = _rows(store, model, start, _last(start, every), list(dict.fromkeys([*look.columns, *columns])), None, damaged)
     if rows.is_empty():
         raise DataError(f"the log has no predictions of model {model} about the {every} from {start.isoformat()}")
@@ -312,7 +312,7 @@ def estimated_change(
 class _Look:
     """What is looked at, and how."""
 
-    statements: pl.DataFrame
+    statements: Callable[[pl.DataFrame], pl.DataFrame]  # of outcomes: those that may be about some predictions
     schema: Schema
     today: date
     every: Every
@@ -356,7 +356,7 @@ class _Look:
             # of one day the prediction made last holds, of several days the first
             rows = rows.sort(log.AS_OF, log.SCORED_AT, descending=[False, True])
         first = rows.unique(log.KEY, keep="first", maintain_order=True)
-        return labelled(first, self.statements, self.schema, today=self.today, complete=self.complete)
+        return labelled(first, self.statements(first), self.schema, today=self.today, complete=self.complete)
 
     def chosen(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Those looked at."""
@@ -406,6 +406,20 @@ class _Look:
 
     def _money(self, rows: pl.DataFrame) -> np.ndarray | None:
         return None if self.money is None else rows[self.money].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+
+def _told_by(store: Store, schema: Schema) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """Outcomes as they are needed: of snapshots, those of one window at a time; without snapshots all, read once."""
+    if schema.snapshot is None:
+        everything = outcomes.statements(store)
+        return lambda _: everything
+    spans: dict[str, tuple[date, date]] = {}
+
+    def told(rows: pl.DataFrame) -> pl.DataFrame:
+        since, until = rows.select(pl.col(log.AS_OF).min(), last=pl.col(log.AS_OF).max()).row(0)
+        return outcomes.statements(store, since=since, until=until, spans=spans)
+
+    return told
 
 
 def _windows(
