@@ -44,7 +44,7 @@ class Measure:
     came: Callable[[Figures], float | None]
     shown: Callable[[float], str]
     better: Literal["above", "below"] | None = None
-    least: float | None = None
+    sums: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def over_time(
     if not shown:
         frame = theme.frame([], height=40, margin={"l": 0, "r": 0, "t": 0, "b": 0})
         return Chart(frame, words.say("alt bars empty", what=measure.name), 40)
-    low, high = _limits(shown, measure.least)
+    low, high = _limits(shown)
     ordered = sorted(shown, key=lambda point: (point.one.model, point.at))
     by_model = [(model, list(some)) for model, some in groupby(ordered, lambda point: point.one.model)]
     data = [trace for model, some in by_model for trace in _line(some, theme.INK if model == champion else theme.NEUTRAL)]
@@ -132,12 +132,12 @@ def _point(one: WindowPerformance, measure: Measure, label: Callable[[date], str
     return _Point(one.start.toordinal(), label(one.start), one, promised, came)
 
 
-def _limits(points: Sequence[_Point], least: float | None) -> tuple[float, float]:
+def _limits(points: Sequence[_Point]) -> tuple[float, float]:
     """The ends of the scale: all that is drawn, with some room."""
     values = [value for p in points for value in (p.promised.low, p.promised.high, *([p.came] if p.came is not None else []))]
     low, high = min(values), max(values)
     room = max(high - low, 1e-9) * 0.12
-    return (low - room if least is None else least), high + room
+    return low - room, high + room
 
 
 def _line(points: Sequence[_Point], colour: str) -> list[dict[str, Any]]:
