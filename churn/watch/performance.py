@@ -52,7 +52,7 @@ class WindowPerformance:
     0–1, share of the customers whose outcome is known, their time being over; `estimated`: of all customers, without outcomes;
     `realised`: of those of matured cohorts, and `promised` the estimate for the same ones; both None until there are any. The
     list is of the whole window; where part of it has matured, it is those on it whose outcome counts. `kept_apart`: the model has
-    learnt from some of these days, so only customers of its holdout count, and the list is shorter by as much: sums are not of all.
+    learnt from some of these days, so only its holdout counts and the list is shorter by as much; sums are not of all.
     """
 
     model: str

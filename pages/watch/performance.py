@@ -473,9 +473,8 @@ def _treated(pair: Pair, shown: Sequence[GroupPerformance], *, fair: bool) -> No
         "On the list": [told(one.selected) for one in listed],
         "Leavers found": [None if one.recall is None else told(one.recall) for one in listed],
         "Off by": [words.points(one.gap.value, decimals=1) for one in listed],
-        "Customers": [words.count(one.rows) for one in listed],
     }
-    config = dict.fromkeys(("On the list", "Leavers found", "Off by", "Customers"), _RIGHT)
+    config = dict.fromkeys(("On the list", "Leavers found", "Off by"), _RIGHT)
     _table(columns, config, f"Table: who is on the list and who is found, for {len(listed)} groups.")
     if fair:
         st.caption("Named in the schema to be treated alike: where ranges do not meet, the difference is more than chance")
