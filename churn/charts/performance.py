@@ -101,7 +101,7 @@ def over_time(
             low, high, tickvals=steps, ticktext=[theme.text(measure.shown(step)) for step in steps], ticklabelstandoff=6
         ),
         shapes=marks,
-        annotations=[*notes, *_figures(by_model, measure, champion, first, last)],
+        annotations=[*notes, *_figures(by_model, measure, champion)],
     )
     return Chart(figure, _alt(shown, measure), _HEIGHT)
 
@@ -229,9 +229,7 @@ def _changes(
     return shapes, notes
 
 
-def _figures(
-    by_model: Sequence[tuple[str, list[_Point]]], measure: Measure, champion: str, first: int, last: int
-) -> list[dict[str, Any]]:
+def _figures(by_model: Sequence[tuple[str, list[_Point]]], measure: Measure, champion: str) -> list[dict[str, Any]]:
     """Beside the last outcome, and the last estimate of the model in use (of the last one where it has none), what they are."""
     notes = []
     told = sorted((point for _, some in by_model for point in some if point.came is not None), key=lambda point: point.at)
@@ -240,11 +238,12 @@ def _figures(
         above = came >= point.promised.value
         place = {"yanchor": "bottom", "yshift": 9} if above else {"yanchor": "top", "yshift": -9}
         notes.append(theme.note(theme.text(measure.shown(came), bold=True), point.at, came, anchor="center", **place))
-    point = next((some for model, some in by_model if model == champion), by_model[-1][1])[-1]
-    if point.came is None:
+    own = next((some for model, some in by_model if model == champion), by_model[-1][1])
+    if own[-1].came is None:
+        point, falls = own[-1], len(own) > 1 and own[-2].promised.value > own[-1].promised.value
+        place = {"yanchor": "top", "yshift": -8} if falls else {"yanchor": "bottom", "yshift": 8}  # clear of the line
         label = theme.text(measure.shown(point.promised.value))
-        anchor = "right" if _side(point.at, first, last) == "right" and point.at > first else "center"
-        notes.append(theme.note(label, point.at, point.promised.value, anchor=anchor, yanchor="bottom", yshift=8))
+        notes.append(theme.note(label, point.at, point.promised.value, anchor="center", **place))
     return notes
 
 

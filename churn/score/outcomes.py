@@ -153,8 +153,7 @@ def statements(
         day = pl.col(AS_OF)
         if spans is not None and part.height and not part[AS_OF].null_count():
             spans[entry.key] = part.select(day.min(), last=day.max()).row(0)
-        asked = [day >= since] * (since is not None) + [day <= until] * (until is not None)
-        frames.append(part.filter(day.is_null() | pl.all_horizontal(asked)) if asked else part)
+        frames.append(part.filter(day.is_null() | day.is_between(since or date.min, until or date.max)))
     return pl.concat(frames).unique().sort(KEY, AS_OF, KNOWN_AT, LEFT)
 
 
