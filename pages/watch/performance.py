@@ -267,6 +267,10 @@ def _measures(pair: Pair) -> dict[str, tuple[Measure, str]]:
             Measure("revenue that left", lambda f: f.expected_revenue, lambda f: f.revenue_left, _money(pair), sums=True),
             "Revenue of those who left, against that expected to leave",
         ),
+        "Off by": (
+            Measure("points more that left than promised", lambda f: f.calibration, lambda f: at(f.calibration), _points),
+            "Points more that left than promised",
+        ),
         "Ranking": (
             Measure("pairs told apart", lambda f: f.auc, lambda f: at(f.auc), _in_100, "above"),
             "How many times in 100 it picks the leaver over a stayer",
@@ -283,6 +287,10 @@ def _measures(pair: Pair) -> dict[str, tuple[Measure, str]]:
 
 def _in_100(value: float) -> str:
     return in_100(Band(value, value, value))
+
+
+def _points(value: float) -> str:
+    return words.points(value, unit=False, decimals=1)
 
 
 def _error(value: float) -> str:
