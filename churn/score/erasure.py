@@ -51,16 +51,16 @@ Progress = Callable[[str, int, int], None]
 _FORMAT = 1
 _TRIES = 5  # of a write that somebody else got in before
 _PASSES = 3  # over what others may be writing meanwhile
-_PLACES = {
-    "log": "row of the prediction log",
-    "scorings": "scoring",
-    "models": "model with what was foreseen for the customer in training",
-    "outcomes": "outcome",
-    "quarantine": "batch held back",
-    "scenarios": "scenario",
-    "campaigns": "campaign",
-    "history": "line of history",
-    "cache": "file in this machine's cache",
+_PLACES = {  # what is counted there, one and many
+    "log": ("logged prediction", "logged predictions"),
+    "scorings": ("scoring", "scorings"),
+    "models": ("model's out-of-fold predictions", "models' out-of-fold predictions"),
+    "outcomes": ("outcome", "outcomes"),
+    "quarantine": ("batch held back", "batches held back"),
+    "scenarios": ("scenario", "scenarios"),
+    "campaigns": ("campaign", "campaigns"),
+    "history": ("line of history", "lines of history"),
+    "cache": ("file in this machine's cache", "files in this machine's cache"),
 }
 _STAYS = (
     "Counts per day (sketches, and the figures of scorings such as limits of groups and how pairs of columns matter): "
@@ -100,7 +100,7 @@ class Receipt:
     @property
     def sentence(self) -> str:
         """What was done, in one sentence."""
-        told = [words.counted(number, _PLACES[place]) for place, number in self.found.items() if number]
+        told = [f"{words.count(number)} {_PLACES[place][number != 1]}" for place, number in self.found.items() if number]
         if self.dry:
             return (
                 f"Would be rewritten or removed: {words.sentence_list(told)}." if told else "There is nothing of this customer."
@@ -153,6 +153,12 @@ def receipt(store: Store, key: str) -> Receipt | None:
     return _read_receipt(store, forgotten.stone(key, gone.salt)) if key in gone else None
 
 
+def unfinished(store: Store) -> tuple[Receipt, ...]:
+    """Erasures that were begun and are not finished, by when they began. Raises StoreDamaged."""
+    found = (_read_receipt(store, forgotten.place(one)) for one in forgotten.of(store).hashes)
+    return tuple(sorted((one for one in found if one.finished is None), key=lambda one: one.started))
+
+
 class _Erasure:
     """One erasure at work: what it has found so far, and what went wrong."""
 
@@ -173,6 +179,7 @@ class _Erasure:
         self.unreached: list[str] = []
         self.bundles: dict[str, Bundle] = {}
         self.runs: set[str] = set()  # of scorings that were rewritten
+        self.unasked = False  # whether the database could not be asked
 
     def run(self, who: str, reason: str) -> Receipt:
         now = datetime.now(UTC)
@@ -185,11 +192,12 @@ class _Erasure:
         unfinished = before is not None and before.finished is None
         self.pseudonym = forgotten.pseudonym(self.key, salt)
         kept = self._kept()
+        member = kept is not None and bool(kept.campaigns)
         steps: list[tuple[str, Callable[[], None]]] = [
             ("Prediction log", self._log),
             ("Scorings", self._scorings),
             ("Models", self._models),
-            ("Outcomes", lambda: self._outcomes(member=kept is not None and bool(kept.campaigns))),
+            ("Outcomes", lambda: self._outcomes(member=member)),
             ("Quarantine", self._quarantine),
             ("Database", lambda: self._database(kept)),
             ("Desks that run", lambda: self._touch(who, always=unfinished)),
@@ -250,7 +258,10 @@ class _Erasure:
                 self._tried(self._rewritten, entry.key, log.KEY, "log")
 
     def _outcomes(self, *, member: bool) -> None:
-        """A member's outcome stays under the pseudonym, for what a campaign changed rests on it."""
+        """A member's outcome stays under the pseudonym, for what a campaign changed rests on it; whether they are one has to be
+        known, or nothing is done."""
+        if self.unasked:
+            return
         for entry in self.store.list(outcomes.PREFIX):
             if entry.key.endswith(".parquet"):
                 self._tried(self._rewritten, entry.key, outcomes.KEY, "outcomes", self.pseudonym if member else None)
@@ -369,18 +380,23 @@ class _Erasure:
     # -- beside the store ----------------------------------------------------
 
     def _kept(self) -> records_of.Kept | None:
-        """What the database has of the customer; None where there is none, or it cannot be asked."""
+        """What the database has of the customer, or has by now under the pseudonym; None where there is none."""
         try:
-            status = self.records.status()
-            return records_of.look(self.records, self.key) if status.format is not None else None
+            if self.records.status().format is None:
+                return None
+            kept, before = (records_of.look(self.records, name) for name in (self.key, self.pseudonym))
         except ChurnError as error:
             self.problems.append(str(error))
+            self.unasked = True
             return None
+        files = dict.fromkeys((*kept.files, *before.files))
+        return replace(kept, campaigns=tuple(sorted({*kept.campaigns, *before.campaigns})), files=tuple(files))
 
     def _database(self, kept: records_of.Kept | None) -> None:
-        if kept is None or not (kept.scenarios or kept.campaigns or kept.events):
+        if kept is None:
             return
-        if not self.dry:
+        kept = records_of.look(self.records, self.key)
+        if not self.dry and (kept.scenarios or kept.campaigns or kept.events):
             kept = records_of.erase(self.records, self.key, self.pseudonym)
         for place, number in (("scenarios", kept.scenarios), ("campaigns", len(kept.campaigns)), ("history", kept.events)):
             self._count(place, number)

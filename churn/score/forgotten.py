@@ -90,7 +90,12 @@ def salt(store: Store) -> str:
 
 def stone(key: str, salt: str) -> str:
     """The name of the object that stands for a forgotten customer."""
-    return f"{PREFIX}{hashed(key, salt)}.json"
+    return place(hashed(key, salt))
+
+
+def place(hash: str) -> str:
+    """The same of a key that is known by its hash only."""
+    return f"{PREFIX}{hash}.json"
 
 
 def _salt(store: Store) -> str:

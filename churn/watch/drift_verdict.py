@@ -141,24 +141,25 @@ def _lines(windows: Sequence[WindowDrift], grid: Grid, schema: Schema, every: Ev
     now = windows[-1]
     if now.small:
         return [Line("watch", "Wait for more", f"or choose longer windows: at least {words.count(SMALL)} customers are needed.")]
-    told: list[Line] = []
+    risk: list[Line] = []
     if now.risk.status in ("moved", "watch"):
         start = words.day(since(windows, RISK), year=False)
         mark: Mark = "moved" if now.risk.status == "moved" else "watch"
-        told.append(Line(mark, "The risks", f"lie up to {moved_by(now.risk)} points apart from before, since {start}."))
-    told += [_told(now, one, windows, grid, schema) for one in now.moved]
+        risk.append(Line(mark, "The risks", f"lie up to {moved_by(now.risk)} points apart from before, since {start}."))
+    together: list[Line] = []
     joint = next((one for one in now.findings if one.what == "joint"), None)
     if joint is not None and now.joint is not None:
         names = words.sentence_list(words.lower_first(name_of(name, schema)) for name, _ in now.joint.drivers[:2])
         level: Mark = "moved" if joint.status == "moved" else "watch"
-        told.append(Line(level, "How columns go together", f"changed, most for {names}."))
-    told += [_told(now, one, windows, grid, schema) for one in now.watched]
-    room = _LINES - 1
-    if len(told) > room:
-        rest = len(told) - (room - 1)
-        kept = told[: room - 1]
-        worst: Mark = "moved" if any(one.mark == "moved" for one in told[room - 1 :]) else "watch"
-        told = [*kept, Line(worst, f"{words.count(rest)} more", "stand first in the table below.")]
+        together.append(Line(level, "How columns go together", f"changed, most for {names}."))
+    columns = [_told(now, one, windows, grid, schema) for one in (*now.moved, *now.watched)]
+    room = _LINES - 1 - len(risk) - len(together)
+    if len(columns) > room:
+        rest = columns[room - 1 :]
+        worst: Mark = "moved" if any(one.mark == "moved" for one in rest) else "watch"
+        lead = f"{words.count(len(rest))}{' more' if room > 1 else ''} {words.plural('column', len(rest))}"
+        columns = [*columns[: room - 1], Line(worst, lead, "stand first in the table below.")]
+    told = [*risk, *columns, *together]
     return [*told, _steady(now)]
 
 

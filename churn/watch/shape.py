@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 BARS = 12
 _EACH = 12  # values of a number that each get a bar of their own, at most
 _ATOM = 2.5 / 128  # of the reference in one cell: more than its share, so a value that many have
-_ENDS = (0.01, 0.99)  # of the reference: what is outside goes into the outer bars
+_ENDS = (0.01, 0.97)  # of the reference: what is outside goes into the outer bars
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,8 @@ def _number(column: Column, feature: Feature | None, schema: Schema, now: Floats
     inner = limits[1:-1]
     shares = [np.diff(_upto(one, before, edges, inner), prepend=0.0, append=1.0 if one.any() else 0.0) for one in (now, before)]
     ticks = tuple(_told(float(at), feature, schema) for at in limits)
+    if float(limits[-1]) < float(edges[-1]) or now[-1]:
+        ticks = (*ticks[:-1], f"{ticks[-1]}+")
     bars = [
         Bar(words.interval(ticks[i], ticks[i + 1]), max(float(a), 0.0), max(float(b), 0.0))
         for i, (a, b) in enumerate(zip(*shares, strict=True))

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 # addresses of the menu's pages
-PAGES = ("", "cohorts", "explain", "retention", "customer", "value", "call-list", "performance", "champion")
+PAGES = ("", "cohorts", "explain", "retention", "customer", "value", "call-list", "drift", "performance", "champion")
 
 _QUIET = """() => {
   const app = document.querySelector('[data-testid="stApp"]');

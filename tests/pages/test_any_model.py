@@ -97,6 +97,7 @@ def test_every_page_is_drawn(home: Path, run_page: Run) -> None:
         "understand/cohorts.py",
         "understand/explain.py",
         "act/customer.py",
+        "watch/drift.py",
         "watch/performance.py",
         "watch/champion.py",
     ):

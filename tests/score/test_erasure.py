@@ -322,6 +322,26 @@ def test_killed_before_any_of_its_steps_it_leaves_a_desk_that_runs_and_is_finish
     assert desk.holding(GONE) == []
 
 
+def test_while_the_database_is_away_it_is_not_finished_and_no_evidence_is_lost(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise RecordsUnavailable("the database cannot be used: it is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Records, "status", away)
+        done = desk.forget()
+    assert done.problems == ("the database cannot be used: it is away",)
+    assert done.finished is None
+    assert done.sentence == "Not finished: 1 place could not be rewritten. Start it again."
+    assert [one.customer for one in erasure.unfinished(desk.store)] == [done.customer]
+    assert GONE in outcomes.read(desk.store)["__key__"].to_list(), "it is not known yet whether a campaign rests on it"
+    assert desk.forget().finished
+    assert erasure.unfinished(desk.store) == ()
+    assert desk.holding(GONE) == []
+    assert outcomes.read(desk.store).height == 2
+
+
 @pytest.mark.system
 def test_a_server_s_history_is_guarded_again_afterwards(
     tmp_path: Path,

@@ -99,6 +99,7 @@ def test_never_more_than_four_lines(grid: Grid) -> None:
     table = customers(5_000, np.random.default_rng(6)).with_columns([pl.col(f"n{i}") + 0.5 for i in range(8)])
     found, _ = told(grid, table)
     assert len(found.lines) == 4
+    assert found.lines[2].lead == "6 more columns"
     assert found.lines[2].text == "stand first in the table below."
 
 
@@ -119,7 +120,7 @@ def test_bars_of_a_number_hold_everybody_once_and_as_the_rows_say(reference: pl.
     assert sum(bar.now for bar in found.bars) == pytest.approx(1)
     assert sum(bar.before for bar in found.bars) == pytest.approx(1)
     assert len(found.ticks) == len(found.bars) + 1
-    limits = [float(tick.replace("−", "-")) for tick in found.ticks]
+    limits = [float(tick.replace("−", "-").rstrip("+")) for tick in found.ticks]
     for i, bar in enumerate(found.bars[1:-1], start=1):
         for side, share in ((table, bar.now), (reference, bar.before)):
             inside = ((side["n3"] > limits[i]) & (side["n3"] <= limits[i + 1])).mean()
