@@ -161,7 +161,7 @@ def outcome(paired: Paired, settings: Settings, *, gates_hold: bool) -> tuple[Ou
         return "stop", f"{said} A gate does not hold, so the champion stays."
     if settings.retrain == "keep":
         return "stop", f"{said} It is only kept, as the settings say."
-    if paired.loss_lower < 0.5:
+    if paired.loss_lower <= 0.5:  # as a model is to itself, ties counting half
         return "stop", f"{said} It is no better, so the champion stays."
     if paired.auc_higher < 1 - settings.retrain_sure:
         return "stop", f"{said} It ranks customers worse, so the champion stays."
