@@ -155,9 +155,7 @@ def _watch(settings: Settings) -> _Finding:
     except SettingsError as error:
         return _Finding("watch", False, str(error))
     if settings.alert_smtp_user and not os.environ.get(notify.PASSWORD):
-        return _Finding(
-            "watch", False, f"the mail server has a user, and {notify.PASSWORD} is not set"
-        )
+        return _Finding("watch", False, f"the mail server has a user, and {notify.PASSWORD} is not set")
     sent = f"alerts go to {sentence_list(names)}" if names else "alerts are kept and sent nowhere"
     table = "" if settings.training_table else "; 'training_table' is not set, so a training that is due is only announced"
     return _Finding("watch", True, f"{sent}{table}")
