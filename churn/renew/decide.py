@@ -105,7 +105,7 @@ def due(evidence: Evidence, settings: Settings) -> Due:
 
 def _cause(signals: Iterable[Signal], rules: Rules) -> tuple[str, Sequence[Window]]:
     """The cause, if any, and the windows that show it."""
-    lasting = {signal.cause: _found(signal, rules) for signal in signals if rules.lasts(signal) == "raised"}
+    lasting = {signal.cause: rules.since(signal) for signal in signals if rules.lasts(signal) == "raised"}
     if lasting.get(REALISED_LOSS):
         return REALISED_LOSS, lasting[REALISED_LOSS]
     if lasting.get(SCORE_DRIFT) and lasting.get(ESTIMATED_LOSS):
@@ -123,11 +123,6 @@ def _standing(signals: Iterable[Signal]) -> str:
         if known[-1]
         else ": the champion errs no more than it promised"
     )
-
-
-def _found(signal: Signal, rules: Rules) -> Sequence[Window]:
-    known = [window for window in signal.windows if window.fired is not None]
-    return [window for window in known[-rules.persistence.windows :] if window.fired]
 
 
 def _enough(cohorts: Iterable[Cohort], settings: Settings) -> bool:
