@@ -32,6 +32,7 @@ MODULES = {
     "benchmarks.watch_log": ("watch-log-",),
     "benchmarks.watch_performance": ("watch-cbpe-", "watch-performance-"),
     "benchmarks.watch_unattended": ("watch-unattended-",),
+    "benchmarks.swap": ("swap-",),
     "benchmarks.nested_cv": ("nested-",),
 }
 _HEADS = ("benchmark", "value", "peer", "peer's", "ratio", "target")

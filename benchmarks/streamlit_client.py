@@ -115,6 +115,8 @@ class Visitor:
     async def _request(self, fragment: str | None, *, by_itself: bool = False) -> Answer:
         started = time.perf_counter()
         async with self._turn:
+            if by_itself and fragment not in self._every:  # drawn anew meanwhile: the server would not say a word
+                return Answer(time.perf_counter() - started, 0, True, [])
             await self._send(fragment, by_itself)
             received, texts = 0, list[str]()
             while True:

@@ -237,7 +237,10 @@ TEMPLATES = {
     "performance holds": "The ranking holds: of the {listed} riskiest {when}, {share} left",
     "performance holds more": "The ranking holds, but more left than promised: {left} of those scored {when}, not {expected}",
     "performance holds fewer": "The ranking holds, but fewer left than promised: {left} of those scored {when}, not {expected}",
-    "performance slipped": "The ranking has slipped: of the {listed} riskiest {when}, {share} left, not {promised} as promised",
+    "performance slipped": (
+        "The ranking has slipped: {when} it picked the leaver over a stayer {auc} times in 100, not {promised} as promised"
+    ),
+    "performance list": "Of the {listed} riskiest {when}, {share} left.",
     "performance early": "Too early to say: the first outcomes are due {day}",
     "performance waiting": "Too early to say: of the outcomes due since {day}, {share} are known",
     "performance small": "Too few customers ({count}) to say; shown from {least}",

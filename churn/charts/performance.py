@@ -44,7 +44,7 @@ class Measure:
     came: Callable[[Figures], float | None]
     shown: Callable[[float], str]
     better: Literal["above", "below"] | None = None
-    least: float | None = None
+    sums: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def over_time(
     if not shown:
         frame = theme.frame([], height=40, margin={"l": 0, "r": 0, "t": 0, "b": 0})
         return Chart(frame, words.say("alt bars empty", what=measure.name), 40)
-    low, high = _limits(shown, measure.least)
+    low, high = _limits(shown)
     ordered = sorted(shown, key=lambda point: (point.one.model, point.at))
     by_model = [(model, list(some)) for model, some in groupby(ordered, lambda point: point.one.model)]
     data = [trace for model, some in by_model for trace in _line(some, theme.INK if model == champion else theme.NEUTRAL)]
@@ -101,7 +101,7 @@ def over_time(
             low, high, tickvals=steps, ticktext=[theme.text(measure.shown(step)) for step in steps], ticklabelstandoff=6
         ),
         shapes=marks,
-        annotations=[*notes, *_figures(by_model, measure, champion, first, last)],
+        annotations=[*notes, *_figures(by_model, measure, champion)],
     )
     return Chart(figure, _alt(shown, measure), _HEIGHT)
 
@@ -132,12 +132,12 @@ def _point(one: WindowPerformance, measure: Measure, label: Callable[[date], str
     return _Point(one.start.toordinal(), label(one.start), one, promised, came)
 
 
-def _limits(points: Sequence[_Point], least: float | None) -> tuple[float, float]:
+def _limits(points: Sequence[_Point]) -> tuple[float, float]:
     """The ends of the scale: all that is drawn, with some room."""
     values = [value for p in points for value in (p.promised.low, p.promised.high, *([p.came] if p.came is not None else []))]
     low, high = min(values), max(values)
     room = max(high - low, 1e-9) * 0.12
-    return (low - room if least is None else least), high + room
+    return low - room, high + room
 
 
 def _line(points: Sequence[_Point], colour: str) -> list[dict[str, Any]]:
@@ -229,9 +229,7 @@ def _changes(
     return shapes, notes
 
 
-def _figures(
-    by_model: Sequence[tuple[str, list[_Point]]], measure: Measure, champion: str, first: int, last: int
-) -> list[dict[str, Any]]:
+def _figures(by_model: Sequence[tuple[str, list[_Point]]], measure: Measure, champion: str) -> list[dict[str, Any]]:
     """Beside the last outcome, and the last estimate of the model in use (of the last one where it has none), what they are."""
     notes = []
     told = sorted((point for _, some in by_model for point in some if point.came is not None), key=lambda point: point.at)
@@ -240,11 +238,12 @@ def _figures(
         above = came >= point.promised.value
         place = {"yanchor": "bottom", "yshift": 9} if above else {"yanchor": "top", "yshift": -9}
         notes.append(theme.note(theme.text(measure.shown(came), bold=True), point.at, came, anchor="center", **place))
-    point = next((some for model, some in by_model if model == champion), by_model[-1][1])[-1]
-    if point.came is None:
+    own = next((some for model, some in by_model if model == champion), by_model[-1][1])
+    if own[-1].came is None:
+        point, falls = own[-1], len(own) > 1 and own[-2].promised.value > own[-1].promised.value
+        place = {"yanchor": "top", "yshift": -8} if falls else {"yanchor": "bottom", "yshift": 8}  # clear of the line
         label = theme.text(measure.shown(point.promised.value))
-        anchor = "right" if _side(point.at, first, last) == "right" and point.at > first else "center"
-        notes.append(theme.note(label, point.at, point.promised.value, anchor=anchor, yanchor="bottom", yshift=8))
+        notes.append(theme.note(label, point.at, point.promised.value, anchor="center", **place))
     return notes
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -92,7 +92,8 @@ def _live(desk: Desk, written: demo.Written, snapshots: pl.DataFrame, months: li
         rows = conform(snapshots.filter(pl.col(_DATE) == day).join(contacts, on=schema.key, how="left"), schema)
         scored = batch.score(rows, bundle.model, progress=report)
         publish(scored, bundle, desk.registry, desk.store, as_of=day, who=_WHO, progress=report)
-        watching.watch(desk, today=today, environ={}, progress=report)
+        then = replace(desk, now=datetime(today.year, today.month, today.day, 5, tzinfo=UTC))  # found that night, not today
+        watching.watch(then, today=today, environ={}, progress=report)
 
 
 def _first(desk: Desk, schema: Schema, today: date, report: Report) -> None:

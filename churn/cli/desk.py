@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,9 @@ from churn.model.store import FileStore, Store, check, ensure_room, open_store
 from churn.principal import visitor
 from churn.score import erasure, log, outcomes
 from churn.settings import DEMO, Settings
+from churn.watch import notify
+from churn.watch.rules import Rules
+from churn.words import sentence_list
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -132,6 +136,7 @@ def _examine(settings: Settings) -> Iterator[_Finding]:
         yield _log(store)
         yield from _erasures(store)
     yield _database(settings)
+    yield _watch(settings)
     cache = FileStore(settings.path("cache"))
     try:
         ensure_room(cache)
@@ -140,6 +145,20 @@ def _examine(settings: Settings) -> Iterator[_Finding]:
         yield _Finding("cache", False, str(error))
     yield _port(settings)
     yield from _libraries()
+
+
+def _watch(settings: Settings) -> _Finding:
+    """Whether the watch could do its work; where alerts go, without an address, and what a training would be made from."""
+    try:
+        Rules.of(settings)
+        names = [*notify.channels(settings, os.environ), *(["cloudwatch"] if settings.alert_cloudwatch else [])]
+    except SettingsError as error:
+        return _Finding("watch", False, str(error))
+    if settings.alert_smtp_user and not os.environ.get(notify.PASSWORD):
+        return _Finding("watch", False, f"the mail server has a user, and {notify.PASSWORD} is not set")
+    sent = f"alerts go to {sentence_list(names)}" if names else "alerts are kept and sent nowhere"
+    table = "" if settings.training_table else "; 'training_table' is not set, so a training that is due is only announced"
+    return _Finding("watch", True, f"{sent}{table}")
 
 
 def _libraries() -> Iterator[_Finding]:

@@ -43,37 +43,38 @@ def list_(
     model: Model = None,
     since: Since = None,
     until: Until = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Read no part: neither predictions nor where they came from.")] = False,
     store: StoreOption = None,
     as_json: Json = False,
 ) -> None:
     """Say what is logged, by day and version: how many predictions, where they came from, how much room they take."""
     place = _store(settings_of(context, store=store))
-    days: dict[tuple[str, date], dict[str, Any]] = {}
+    found: dict[tuple[str, date], dict[str, Any]] = {}
     for part in logged.parts(place, model=model, since=_day(since), until=_day(until)):
-        day = days.setdefault((part.model, part.date), {"parts": 0, "runs": 0, "bytes": 0, "predictions": 0, "sources": set()})
-        rows = logged.rows(place, part, [logged.SOURCE])
+        start = {"model": part.model, "date": part.date, "runs": 0, "parts": 0, "bytes": 0, "predictions": None, "sources": []}
+        day = found.setdefault((part.model, part.date), start)
         day["parts"] += 1
         day["runs"] += len(part.runs)
         day["bytes"] += part.size
-        day["predictions"] += rows.height
-        day["sources"].update(rows[logged.SOURCE].unique().to_list())
-    found = [{"model": version, "date": day, **told, "sources": sorted(told["sources"])} for (version, day), told in days.items()]
+        if not quick:
+            sources = logged.rows(place, part, [logged.SOURCE])[logged.SOURCE]
+            day["predictions"] = (day["predictions"] or 0) + len(sources)
+            day["sources"] = sorted({*day["sources"], *sources.unique()})
     if as_json:
-        print_json(found)
+        print_json(list(found.values()))
         return
     if not found:
-        out.print(
-            "Nothing is logged yet." if model is None and since is None and until is None else "Nothing is logged of these."
-        )
+        narrowed = model is not None or since is not None or until is not None
+        out.print("Nothing is logged of these." if narrowed else "Nothing is logged yet.")
         return
     table = Table(box=None, pad_edge=False)
     for name in ("Day", "Model", "Predictions", "Runs", "Parts", "Room", "From"):
         table.add_column(name, justify="right" if name in ("Predictions", "Runs", "Parts", "Room") else "left")
-    for one in found:
+    for one in found.values():
         figures = (words.count(one[name]) for name in ("predictions", "runs", "parts"))
         table.add_row(words.day(one["date"]), escape(one["model"]), *figures, _room(one["bytes"]), ", ".join(one["sources"]))
     out.print(table)
-    if any(one["parts"] > 1 for one in found):
+    if any(one["parts"] > 1 for one in found.values()):
         out.print("Days of several parts can be made one: churn log compact")
 
 
@@ -187,12 +188,15 @@ def expire(
     days: Annotated[
         int | None, typer.Option(min=1, help="Keep predictions about so many days; the setting `log_days` unless given.")
     ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Where none are to be removed, say nothing and end well.")] = False,
     store: StoreOption = None,
     as_json: Json = False,
 ) -> None:
     """Remove predictions that are older than they are to be kept. The counts per day that drift is told from stay."""
     settings = settings_of(context, store=store)
     kept = days or settings.log_days
+    if not kept and quiet:
+        return
     if not kept:
         raise SettingsError("the setting 'log_days' is 0, so predictions are kept for good; set it, or give --days")
     before = datetime.now(UTC).date() - timedelta(days=kept)
@@ -202,7 +206,7 @@ def expire(
     elif gone:
         removed = words.counted(sum(len(part.runs) for part in gone), "run")
         out.print(f"Removed: {removed} about days before {words.day(before)}. Counts of them stay.")
-    else:
+    elif not quiet:
         out.print(f"Nothing is logged about days before {words.day(before)}.")
 
 

@@ -85,7 +85,7 @@ def performance(
     said = verdict(found, bundle.schema, champion=pointer.model, today=today, every=every.value, whole=whose == Whose.ALL)
     groups: tuple[GroupPerformance, ...] = ()
     if by_groups and said.window is not None and said.window.realised is not None:
-        groups = _groups(opened, bundle, said.window, size, settings, asked)
+        groups = _groups(opened, bundle, said.window, said.window.realised.listed, settings, asked)
     if as_json:
         print_json(
             {

@@ -105,7 +105,7 @@ def due(evidence: Evidence, settings: Settings) -> Due:
 
 def _cause(signals: Iterable[Signal], rules: Rules) -> tuple[str, Sequence[Window]]:
     """The cause, if any, and the windows that show it."""
-    lasting = {signal.cause: _found(signal, rules) for signal in signals if rules.lasts(signal) == "raised"}
+    lasting = {signal.cause: rules.since(signal) for signal in signals if rules.lasts(signal) == "raised"}
     if lasting.get(REALISED_LOSS):
         return REALISED_LOSS, lasting[REALISED_LOSS]
     if lasting.get(SCORE_DRIFT) and lasting.get(ESTIMATED_LOSS):
@@ -123,11 +123,6 @@ def _standing(signals: Iterable[Signal]) -> str:
         if known[-1]
         else ": the champion errs no more than it promised"
     )
-
-
-def _found(signal: Signal, rules: Rules) -> Sequence[Window]:
-    known = [window for window in signal.windows if window.fired is not None]
-    return [window for window in known[-rules.persistence.windows :] if window.fired]
 
 
 def _enough(cohorts: Iterable[Cohort], settings: Settings) -> bool:
@@ -156,15 +151,12 @@ def outcome(paired: Paired, settings: Settings, *, gates_hold: bool) -> tuple[Ou
     is not surely worse; it runs in shadow where it is better but not surely so, or where the settings want that first; else the
     champion stays.
     """
-    loss = f"log-loss {paired.log_loss[1]:.4f} against the champion's {paired.log_loss[0]:.4f}"
-    share = f"lower in {words.percent(paired.loss_lower)} of resampled holdouts"
-    auc = f"ROC-AUC {paired.roc_auc[1]:.3f} against {paired.roc_auc[0]:.3f}"
-    said = f"On {words.counted(paired.rows, 'row')} neither has seen: {loss}, {share}; {auc}."
+    said = f"On {words.counted(paired.rows, 'row')} that neither has seen, {_compared(paired)}."
     if not gates_hold:
         return "stop", f"{said} A gate does not hold, so the champion stays."
     if settings.retrain == "keep":
         return "stop", f"{said} It is only kept, as the settings say."
-    if paired.loss_lower < 0.5:
+    if paired.loss_lower <= 0.5:  # as a model is to itself, ties counting half
         return "stop", f"{said} It is no better, so the champion stays."
     if paired.auc_higher < 1 - settings.retrain_sure:
         return "stop", f"{said} It ranks customers worse, so the champion stays."
@@ -173,6 +165,15 @@ def outcome(paired: Paired, settings: Settings, *, gates_hold: bool) -> tuple[Ou
     if settings.retrain == "shadow":
         return "shadow", f"{said} It runs in shadow first, as the settings say."
     return "promote", f"{said} It takes over."
+
+
+def _compared(paired: Paired) -> str:
+    loss, auc = paired.log_loss, [f"{100 * value:.0f}" for value in paired.roc_auc]
+    often = words.percent(paired.loss_lower)
+    return (
+        f"its error (log-loss) is {loss[1]:.4f} against the champion's {loss[0]:.4f}, lower in {often} of redraws; "
+        f"it picks the leaver over a stayer {auc[1]} times in 100, the champion {auc[0]}"
+    )
 
 
 def shadow_outcome(paired: Paired | None, settings: Settings, *, days: int) -> tuple[Outcome, str]:
@@ -189,10 +190,7 @@ def shadow_outcome(paired: Paired | None, settings: Settings, *, days: int) -> t
         return (
             ("stop", "Its time in shadow is over, and too few outcomes are known.") if over else ("shadow", "Too early to say.")
         )
-    said = (
-        f"Live, on {words.counted(paired.rows, 'customer')} both scored: log-loss {paired.log_loss[1]:.4f} against the "
-        f"champion's {paired.log_loss[0]:.4f}, lower in {words.percent(paired.loss_lower)} of resamples."
-    )
+    said = f"Live, on {words.counted(paired.rows, 'customer')} both scored, {_compared(paired)}."
     if paired.loss_lower >= settings.retrain_sure:
         return "promote", f"{said} It takes over."
     if paired.loss_lower <= 1 - settings.retrain_sure:

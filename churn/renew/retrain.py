@@ -10,7 +10,7 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,17 @@ DRAWS = 1_000  # resampled holdouts that two models are compared on
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Where renewal works: the store and its registry, the database, the settings, and who does it."""
+    """Where renewal works: the store and its registry, the database, the settings, and who does it.
+
+    `now`: the moment that alerts and decisions are dated with; the one they are made at unless given, as for a story told later.
+    """
 
     registry: Registry
     store: Store
     records: Records
     settings: Settings
     who: str
+    now: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +333,7 @@ def _keep(
         who=desk.who,
         challenger=challenger,
         answers=answers,
+        now=desk.now,
     )
     assert kept is not None  # only triggers and idle words may be there already
     return kept

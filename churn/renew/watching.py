@@ -113,7 +113,7 @@ def watch(
     built = sketch.ensure(desk.store, desk.registry)
     seen = _look(desk, champion, pointer, today, every, rules, step)
     conditions = rules.judge(seen.signals)
-    changes = alerts.update(desk.records, conditions, model=champion.version, today=today)
+    changes = alerts.update(desk.records, conditions, model=champion.version, today=today, now=desk.now)
     step("Sending alerts", 0, 0)
     delivered = notify.deliver(desk.records, desk.settings, environ=os.environ if environ is None else environ)
     problems += [f"{one.channel}: {one.problem}" for one in delivered if one.problem]
@@ -248,6 +248,7 @@ def _record(desk: Desk, found: Due, evidence: Evidence) -> Decision | None:
         evidence=evidence.to_json(),
         day=evidence.today,
         who=desk.who,
+        now=desk.now,
     )
 
 
@@ -260,7 +261,7 @@ def _pending(desk: Desk, model: str, cause: str, *, fresh: bool) -> str | None:
     answers = [one for one in past if one.answers == trigger.id]
     if fresh or (answers and all(one.kind == FAILED for one in answers) and len(answers) < _TRIES):
         return trigger.id
-    return trigger.id if not answers and trigger.at < datetime.now(UTC) - _STUCK else None
+    return trigger.id if not answers and trigger.at < (desk.now or datetime.now(UTC)) - _STUCK else None
 
 
 def _silent(doing: str, done: int, total: int) -> None:

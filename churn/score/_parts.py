@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from churn.errors import NotInStore, StoreDamaged, in_words
 from churn.model.store import Store
@@ -127,18 +125,18 @@ def read(
     """
     data = store.read(found.name).data
     try:
-        file = pq.ParquetFile(pa.BufferReader(data))
-        there = [name for name in file.schema_arrow.names if name != RUN]
+        table = pl.scan_parquet(io.BytesIO(data))
+        there = [name for name in table.collect_schema() if name != RUN]
         kept = there if columns is None else [name for name in columns if name in there]
-        for batch in file.iter_batches(batch_size=rows, columns=[*kept, RUN] if found.many else kept):
-            table = pl.DataFrame(pl.from_arrow(batch))
-            if found.many:
-                table = table.filter(pl.col(RUN).is_in([run for run in found.runs if run not in but]))
-            else:
-                table = table.with_columns(pl.lit(found.runs[0]).alias(RUN))
-            if table.height:
-                yield table.select(*kept, RUN) if named else table.select(kept)
-    except (pa.ArrowException, OSError, pl.exceptions.PolarsError) as error:
+        if not found.many:
+            table = table.with_columns(pl.lit(found.runs[0]).alias(RUN))
+        wanted = [run for run in found.runs if run not in but]
+        for start in range(0, table.select(pl.len()).collect().item(), rows):
+            piece = table.slice(start, rows).select(*kept, RUN).collect()
+            piece = piece.filter(pl.col(RUN).is_in(wanted)) if found.many else piece
+            if piece.height:
+                yield piece if named else piece.select(kept)
+    except pl.exceptions.PolarsError as error:
         raise damaged(store, found.name, error) from error
 
 
@@ -149,8 +147,8 @@ def damaged(store: Store, name: str, error: Exception) -> StoreDamaged:
 def readable(data: bytes) -> bool:
     """Whether an object of the log is whole, as far as its own footer and columns tell."""
     try:
-        pq.read_table(pa.BufferReader(data))
-    except (pa.ArrowException, OSError):
+        pl.read_parquet(io.BytesIO(data))
+    except pl.exceptions.PolarsError:
         return False
     return True
 

@@ -200,9 +200,9 @@ class _Erasure:
             ("Outcomes", lambda: self._outcomes(member=member)),
             ("Quarantine", self._quarantine),
             ("Database", lambda: self._database(kept)),
+            ("What came meanwhile", self._meanwhile),
             ("Desks that run", lambda: self._touch(who, always=unfinished)),
             ("Caches", lambda: self._caches(always=unfinished)),
-            ("What came meanwhile", self._meanwhile),
         ]
         for place, (doing, step) in enumerate(steps):
             self.progress(doing, place, len(steps))

@@ -127,15 +127,33 @@ def read(store: Store) -> pl.DataFrame:
     )
 
 
-def statements(store: Store) -> pl.DataFrame:
-    """All that was ever imported, with the columns of `read`, by customer and date, the earliest known first."""
+def statements(
+    store: Store,
+    *,
+    since: date | None = None,
+    until: date | None = None,
+    spans: dict[str, tuple[date, date]] | None = None,
+) -> pl.DataFrame:
+    """All that was ever imported, with the columns of `read`, by customer and date, the earliest known first.
+
+    Parameters
+    ----------
+    since, until: only what is said of snapshots from one day to another; what names no snapshot is there all the same.
+    spans: for whoever asks time after time: takes which days each part is about, so that the next call reads none in vain.
+    """
     frames = [pl.DataFrame(schema=_SCHEMA)]
     for entry in store.list(PREFIX):
-        if _PART.fullmatch(entry.key):
-            try:
-                frames.append(pl.read_parquet(io.BytesIO(store.read(entry.key).data)))
-            except pl.exceptions.PolarsError as error:
-                raise StoreDamaged(f"{store.address}/{entry.key} is damaged ({error}); restore it from a backup") from error
+        first, last = (spans or {}).get(entry.key, (date.min, date.max))
+        if not _PART.fullmatch(entry.key) or (since and last < since) or (until and first > until):
+            continue
+        try:
+            part = pl.read_parquet(io.BytesIO(store.read(entry.key).data))
+        except pl.exceptions.PolarsError as error:
+            raise StoreDamaged(f"{store.address}/{entry.key} is damaged ({error}); restore it from a backup") from error
+        day = pl.col(AS_OF)
+        if spans is not None and part.height and not part[AS_OF].null_count():
+            spans[entry.key] = part.select(day.min(), last=day.max()).row(0)
+        frames.append(part.filter(day.is_null() | day.is_between(since or date.min, until or date.max)))
     return pl.concat(frames).unique().sort(KEY, AS_OF, KNOWN_AT, LEFT)
 
 

@@ -80,9 +80,10 @@ def put_sending(connection: sql.Connection, workspace: str, id: str, channel: st
 
 
 def decisions(connection: sql.Connection, workspace: str, *, most: int | None = None) -> Sequence[Row]:
-    """Decisions, the latest first."""
+    """Decisions, the latest first; of one moment, what answers a trigger before the trigger."""
     asked = sql.select(DECISIONS).where(DECISIONS.c.workspace == workspace)
-    return connection.execute(asked.order_by(DECISIONS.c.at.desc(), DECISIONS.c.id).limit(most)).all()
+    order = (DECISIONS.c.at.desc(), DECISIONS.c.answers.is_(None), DECISIONS.c.id)
+    return connection.execute(asked.order_by(*order).limit(most)).all()
 
 
 def insert_decision(connection: sql.Connection, workspace: str, row: Mapping[str, Any]) -> None:

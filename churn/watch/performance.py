@@ -10,7 +10,7 @@ The log may be larger than memory. It is read window by window, only the columns
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -50,7 +50,9 @@ class WindowPerformance:
 
     `start` to `end`, both included; `rows`: customers; `due`: the day on which the last of its outcomes may be known; `matured`:
     0–1, share of the customers whose outcome is known, their time being over; `estimated`: of all customers, without outcomes;
-    `realised`: of those of matured cohorts, and `promised` the estimate for the same ones; both None until there are any.
+    `realised`: of those of matured cohorts, and `promised` the estimate for the same ones; both None until there are any. The
+    list is of the whole window; where part of it has matured, it is those on it whose outcome counts. `kept_apart`: the model has
+    learnt from some of these days, so only its holdout counts and the list is shorter by as much; sums are not of all.
     """
 
     model: str
@@ -62,6 +64,7 @@ class WindowPerformance:
     estimated: Figures
     promised: Figures | None
     realised: Figures | None
+    kept_apart: bool = False
 
     @property
     def few(self) -> bool:
@@ -175,7 +178,7 @@ def history(
     ------
     DataError: `whose` without `called`.
     """
-    look = _Look(statements, schema, today, every, size, facts or {}, called, whose, where, complete)
+    look = _Look(lambda _: statements, schema, today, every, size, facts or {}, called, whose, where, complete)
     windows = (
         (str(model), start, part)
         for (model, start), part in predictions.group_by(log.MODEL, _start(every), maintain_order=True)
@@ -212,7 +215,7 @@ def of_log(
     ------
     StoreUnavailable: the store is away, or a part of it is damaged.
     """
-    look = _Look(outcomes.statements(store), schema, today, every, size, facts or {}, called, whose, where, complete)
+    look = _Look(_told_by(store, schema), schema, today, every, size, facts or {}, called, whose, where, complete)
     return look.through(_windows(store, every, look.columns, models, since, damaged, shadow=shadow))
 
 
@@ -236,11 +239,11 @@ def window_of_log(
 
     What is raised is as in `of_log`; DataError where the log has nothing of that window.
     """
-    look = _Look(outcomes.statements(store), schema, today, every, 1, facts or {}, called, whose, where, complete)
+    look = _Look(_told_by(store, schema), schema, today, every, 1, facts or {}, called, whose, where, complete)
     rows = _rows(store, model, start, _last(start, every), list(dict.fromkeys([*look.columns, *columns])), None, damaged)
     if rows.is_empty():
         raise DataError(f"the log has no predictions of model {model} about the {every} from {start.isoformat()}")
-    return _by_risk(look.chosen(look.ready(model, rows)))
+    return _by_risk(look.chosen(look.ready(model, rows)[0]))
 
 
 def who_was_called(records: Records) -> pl.DataFrame:
@@ -312,7 +315,7 @@ def estimated_change(
 class _Look:
     """What is looked at, and how."""
 
-    statements: pl.DataFrame
+    statements: Callable[[pl.DataFrame], pl.DataFrame]  # of outcomes: those that may be about some predictions
     schema: Schema
     today: date
     every: Every
@@ -340,23 +343,25 @@ class _Look:
         return list(dict.fromkeys(wanted))
 
     def through(self, windows: Iterable[tuple[str, date, pl.DataFrame]]) -> tuple[WindowPerformance, ...]:
-        listed = (self._window(model, start, self.ready(model, rows)) for model, start, rows in windows)
+        listed = (self._window(model, start, *self.ready(model, rows)) for model, start, rows in windows)
         return tuple(sorted((one for one in listed if one), key=lambda one: (one.start, _natural(one.model))))
 
     def _of(self, model: str) -> ModelFacts:
         return self.facts.get(model, ModelFacts())
 
-    def ready(self, model: str, rows: pl.DataFrame) -> pl.DataFrame:
-        """One row a customer whom the model had not learnt from, with what became of them."""
-        until = self._of(model).learnt_until
+    def ready(self, model: str, rows: pl.DataFrame) -> tuple[pl.DataFrame, float]:
+        """One row a customer whom the model had not learnt from, with what became of them, and which share of all those are."""
+        until, everybody = self._of(model).learnt_until, rows.height
         if until is not None and not rows.filter(pl.col(log.AS_OF) <= until).is_empty():
             new = in_holdout(rows[log.KEY], salt=self._of(model).salt, share=self._of(model).share)
             rows = rows.filter((pl.col(log.AS_OF) > until) | pl.Series(new))
+        share = rows.height / everybody
         if rows[log.AS_OF].n_unique() > 1 or rows[log.SCORED_AT].n_unique() > 1:
             # of one day the prediction made last holds, of several days the first
             rows = rows.sort(log.AS_OF, log.SCORED_AT, descending=[False, True])
         first = rows.unique(log.KEY, keep="first", maintain_order=True)
-        return labelled(first, self.statements, self.schema, today=self.today, complete=self.complete)
+        told = labelled(first, self.statements(first), self.schema, today=self.today, complete=self.complete)
+        return told, share
 
     def chosen(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Those looked at."""
@@ -367,18 +372,21 @@ class _Look:
             rows = rows.filter(self.where)
         return rows
 
-    def _window(self, model: str, start: date, everybody: pl.DataFrame) -> WindowPerformance | None:
+    def _window(self, model: str, start: date, everybody: pl.DataFrame, share: float) -> WindowPerformance | None:
         rows = self.chosen(everybody)
         if rows.is_empty():
             return None
-        covariance = self._of(model).covariance
-        promise = self._promise(rows, covariance)
-        told = rows.filter(pl.col(outcomes.LEFT).is_not_null())
+        covariance, size = self._of(model).covariance, max(round(self.size * share), 1)
+        promise = self._promise(rows, size, covariance)
         promised = found = None
-        if not told.is_empty():
-            told = _by_risk(told)
-            promised = promise if told.height == rows.height else self._promise(told, covariance)
-            found = realised(self._risk(told), told[outcomes.LEFT].to_numpy(), self.size, money=self._money(told))
+        if rows[outcomes.LEFT].count():
+            rows = _by_risk(rows)
+            told = rows.filter(pl.col(outcomes.LEFT).is_not_null())
+            if told.height < rows.height:
+                size = max(rows[outcomes.LEFT].head(size).count(), 1)
+                promised = self._promise(told, size, covariance)
+            promised = promised or promise
+            found = realised(self._risk(told), told[outcomes.LEFT].to_numpy(), size, money=self._money(told))
         last = everybody[log.AS_OF].max()
         assert isinstance(last, date)
         return WindowPerformance(
@@ -391,21 +399,36 @@ class _Look:
             estimated=promise,
             promised=promised,
             realised=found,
+            kept_apart=share < 1,
         )
 
-    def _promise(self, rows: pl.DataFrame, covariance: Covariance | None) -> Figures:
+    def _promise(self, rows: pl.DataFrame, size: int, covariance: Covariance | None) -> Figures:
         p, money = self._risk(rows), self._money(rows)
         # which of equal risks are on the list makes no difference to a promise
         if money is None:
-            return estimated(np.sort(p)[::-1], self.size, covariance=covariance)
+            return estimated(np.sort(p)[::-1], size, covariance=covariance)
         order = np.argsort(p)[::-1]
-        return estimated(p[order], self.size, money=money[order], covariance=covariance)
+        return estimated(p[order], size, money=money[order], covariance=covariance)
 
     def _risk(self, rows: pl.DataFrame) -> np.ndarray:
         return rows[RISK].to_numpy().astype(np.float64)
 
     def _money(self, rows: pl.DataFrame) -> np.ndarray | None:
         return None if self.money is None else rows[self.money].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+
+def _told_by(store: Store, schema: Schema) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """Outcomes as they are needed: of snapshots, those of one window at a time; without snapshots all, read once."""
+    if schema.snapshot is None:
+        everything = outcomes.statements(store)
+        return lambda _: everything
+    spans: dict[str, tuple[date, date]] = {}
+
+    def told(rows: pl.DataFrame) -> pl.DataFrame:
+        since, until = rows.select(pl.col(log.AS_OF).min(), last=pl.col(log.AS_OF).max()).row(0)
+        return outcomes.statements(store, since=since, until=until, spans=spans)
+
+    return told
 
 
 def _windows(

@@ -88,6 +88,17 @@ class Persistence:
             return "unsure"
         return "raised" if sum(known) >= self.needed else "quiet"
 
+    def run(self, windows: Sequence[Window]) -> tuple[Window, ...]:
+        """The windows that fired since it began: back from the latest, up to a pause so long that it would have closed."""
+        found: list[Window] = []
+        pause = 0
+        for window in reversed([one for one in windows if one.fired is not None]):
+            pause = 0 if window.fired else pause + 1
+            if pause > self.windows - self.needed:
+                break
+            found += [window] if window.fired else []
+        return tuple(reversed(found))
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -112,8 +123,14 @@ class Rules:
 
     def lasts(self, signal: Signal) -> State:
         """Whether a signal lasts."""
-        persistence = Persistence(1, 1) if signal.cause in _AT_ONCE else self.persistence
-        return persistence.of([window.fired for window in signal.windows])
+        return self._of(signal).of([window.fired for window in signal.windows])
+
+    def since(self, signal: Signal) -> tuple[Window, ...]:
+        """The windows that fired since what lasts began, oldest first."""
+        return self._of(signal).run(signal.windows)
+
+    def _of(self, signal: Signal) -> Persistence:
+        return Persistence(1, 1) if signal.cause in _AT_ONCE else self.persistence
 
     def judge(self, signals: Iterable[Signal]) -> tuple[Condition, ...]:
         """What holds of the signals that these rules look at."""
@@ -121,18 +138,17 @@ class Rules:
 
     def _judged(self, signal: Signal) -> Condition:
         state = self.lasts(signal)
-        known = [window for window in signal.windows if window.fired is not None]
-        latest = known[-1:] if signal.cause in _AT_ONCE else known[-self.persistence.windows :]
-        found = [window for window in latest if window.fired]
         if state != "raised":
             return Condition(signal.cause, signal.subject, signal.model, state, "", None, None)
-        said = self._said(signal, found, len(latest))
+        found = self.since(signal)
+        said = self._said(signal, found)
         return Condition(signal.cause, signal.subject, signal.model, state, said, found[0].start, found[-1].end)
 
-    def _said(self, signal: Signal, found: Sequence[Window], looked_at: int) -> str:
+    def _said(self, signal: Signal, found: Sequence[Window]) -> str:
         size = found[-1].size
         if signal.cause in _AT_ONCE:
             return f"{CAUSES[signal.cause]}{f': {size}' if size else ''}."
+        latest = [window for window in signal.windows if window.fired is not None][-self.persistence.windows :]
         what = f"{signal.label or signal.subject} has moved" if signal.cause == COLUMN_MOVED else CAUSES[signal.cause]
-        often = f"in {len(found)} of the last {words.counted(looked_at, self.window)}"
+        often = f"in {sum(bool(window.fired) for window in latest)} of the last {words.counted(len(latest), self.window)}"
         return f"{what}{f' {size}' if size else ''}, {often}, first from {words.day(found[0].start)}."

@@ -75,16 +75,16 @@ def _told(one: WindowPerformance, schema: Schema, today: date, every: Every) -> 
         expected=expected,
         range=words.interval(words.count(band.low), words.count(band.high)),
     )
-    if not one.ranking_holds and one.ranking_holds is not None:
-        title = words.say("performance slipped", promised=words.percent(promised.precision.value), **said)
-        return Verdict(title, f"{more} {words.say('performance train')}", one)
+    listed = words.say("performance list", **said)
+    if one.ranking_holds is False:
+        title = words.say("performance slipped", when=name, auc=in_100(found.auc), promised=in_100(promised.auc))
+        return Verdict(title, f"{listed} {more} {words.say('performance train')}", one)
     if one.level_holds:
         return Verdict(words.say("performance holds", **said), more, one)
     too_many = found.calibration.value > 0
     kind = "performance holds more" if too_many else "performance holds fewer"
     title = words.say(kind, left=words.count(found.left), expected=expected, when=name)
     side = words.say("performance too low" if too_many else "performance too high")
-    listed = f"{words.capital(words.say('performance holds', **said).partition(': ')[2])}."
     return Verdict(title, f"{listed} {words.say('performance money', side=side)}", one)
 
 

@@ -15,10 +15,11 @@ from churn.words import escape_markdown as escape
 from pages.shared import data, widgets
 
 _SHOWN = 8  # alerts in view; the others are folded away
+_WIDTH = 800  # px: what settles an alert stays near what it is about
 _MOST_WORDS = 500  # letters of a reason
 _WEEKS = 4  # that an alert is left aside for, unless said otherwise
 _SEEN, _ASIDE = "I have seen it", "Leave it aside"
-_TOLD = "_alert_told"
+_TOLD, _TURN = "_alert_told", "_alert_turn"
 
 
 @st.fragment
@@ -30,13 +31,14 @@ def show() -> None:
     except RecordsUnavailable as error:
         st.warning(f"Alerts cannot be read: {escape(error)}", icon=":material/cloud_off:")
         return
-    if told := st.session_state.pop(_TOLD, None):
-        st.success(escape(told), icon=":material/check:")
+    told = st.session_state.pop(_TOLD, None)
     if not listed:
         st.markdown("No alert is open: nothing that was watched has moved for long enough to matter.")
         return
     waiting = [one for one in listed if one.state == OPEN]
     st.caption(_summary(len(waiting), len(listed)))
+    if told:
+        st.success(escape(told), icon=":material/check:")
     ordered = [*waiting, *(one for one in listed if one.state != OPEN)]
     for one in ordered[:_SHOWN]:
         _one(one)
@@ -57,7 +59,10 @@ def _summary(waiting: int, listed: int) -> str:
 def _one(one: Alert) -> None:
     """What was found, since when, who has seen it; and the form that settles it."""
     opened = words.day(widgets.local(one.opened).date(), year=False)
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key=f"_alert {one.id}"):
+    row = st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", width=_WIDTH, key=f"_alert {one.id}"
+    )
+    with row:
         with st.container(width="stretch", gap="xxsmall"):
             mark = ":orange[:material/warning:]" if one.state == OPEN else ":gray[:material/visibility:]"
             st.markdown(f"{mark} {escape(one.words)}")
@@ -76,7 +81,8 @@ def _who(one: Alert) -> str:
 
 
 def _settle(one: Alert) -> None:
-    with st.popover("Settle…", type="tertiary", key=f"_settle {one.id}"), st.form(f"_settling {one.id}", border=False):
+    turn = int(st.session_state.get(_TURN, 0))  # a popover stays open as long as it is the same one
+    with st.popover("Settle…", type="tertiary", key=f"_settle {one.id} {turn}"), st.form(f"_settling {one.id}", border=False):
         what = st.radio("What about it", (_SEEN, _ASIDE), key=f"_what {one.id}", horizontal=True)
         today = date.today()
         until = st.date_input(
@@ -102,4 +108,5 @@ def _save(one: Alert, what: str, until: date, why: str) -> None:
         widgets.failed(error)
         return
     st.session_state[_TOLD] = f"Left aside until {words.day(until)}." if what == _ASIDE else "Noted that you have seen it."
+    st.session_state[_TURN] = int(st.session_state.get(_TURN, 0)) + 1
     st.rerun()

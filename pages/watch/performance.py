@@ -157,7 +157,8 @@ def _history(pair: Pair, asked: _Asked) -> Question[tuple[tuple[str, ...], tuple
 
 def _groups(pair: Pair, asked: _Asked, window: WindowPerformance) -> Question[tuple[GroupPerformance, ...]]:
     """Segments, groups named for fairness, and risk bands of a window, those it errs most about first."""
-    every, size, whose = asked
+    every, _, whose = asked
+    listed = window.realised.listed if window.realised else 1
     columns = tuple(dict.fromkeys((*pair.schema.segments, *pair.schema.fairness)))
 
     def work() -> tuple[GroupPerformance, ...]:
@@ -171,7 +172,7 @@ def _groups(pair: Pair, asked: _Asked, window: WindowPerformance) -> Question[tu
         }
         rows = performances.window_of_log(store, pair.schema, window.model, window.start, columns=columns, **given)
         of = {column: _groups_of(pair, column) for column in columns}
-        return worst_first(by_group(rows, of, pair.schema, size, least=pair.snapshot.small_group))
+        return worst_first(by_group(rows, of, pair.schema, listed, least=pair.snapshot.small_group))
 
     return ("performance by group", asked, window.model, window.start, _state(pair)), work
 
@@ -259,12 +260,16 @@ def _measures(pair: Pair) -> dict[str, tuple[Measure, str]]:
             "Share of the riskiest on the list that left",
         ),
         "Left, of all": (
-            Measure("customers who left", lambda f: f.expected_leavers, lambda f: f.left, words.count),
+            Measure("customers who left", lambda f: f.expected_leavers, lambda f: f.left, words.count, sums=True),
             "Customers who left, against those expected to",
         ),
         "Revenue that left": (
-            Measure("revenue that left", lambda f: f.expected_revenue, lambda f: f.revenue_left, _money(pair)),
+            Measure("revenue that left", lambda f: f.expected_revenue, lambda f: f.revenue_left, _money(pair), sums=True),
             "Revenue of those who left, against that expected to leave",
+        ),
+        "Off by": (
+            Measure("points more that left than promised", lambda f: f.calibration, lambda f: at(f.calibration), _points),
+            "Points more that left than promised",
         ),
         "Ranking": (
             Measure("pairs told apart", lambda f: f.auc, lambda f: at(f.auc), _in_100, "above"),
@@ -282,6 +287,10 @@ def _measures(pair: Pair) -> dict[str, tuple[Measure, str]]:
 
 def _in_100(value: float) -> str:
     return in_100(Band(value, value, value))
+
+
+def _points(value: float) -> str:
+    return words.points(value, unit=False, decimals=1)
 
 
 def _error(value: float) -> str:
@@ -319,7 +328,11 @@ def _over_time(pair: Pair, found: Sequence[WindowPerformance], window: WindowPer
             address.pick(_PAGE, _WINDOW, f"{ids[1]} {ids[0]}")
 
     drawn = over_time(
-        found, measure, lambda day: _axis(day, every), champion=pair.bundle.version, chosen=(window.model, window.start)
+        [one for one in found if not (one.kept_apart and measure.sums)],
+        measure,
+        lambda day: _axis(day, every),
+        champion=pair.bundle.version,
+        chosen=(window.model, window.start),
     )
     widgets.chart(drawn, key="_over_time", on_click=clicked)
     if any(one.realised is None for one in found):
@@ -468,9 +481,8 @@ def _treated(pair: Pair, shown: Sequence[GroupPerformance], *, fair: bool) -> No
         "On the list": [told(one.selected) for one in listed],
         "Leavers found": [None if one.recall is None else told(one.recall) for one in listed],
         "Off by": [words.points(one.gap.value, decimals=1) for one in listed],
-        "Customers": [words.count(one.rows) for one in listed],
     }
-    config = dict.fromkeys(("On the list", "Leavers found", "Off by", "Customers"), _RIGHT)
+    config = dict.fromkeys(("On the list", "Leavers found", "Off by"), _RIGHT)
     _table(columns, config, f"Table: who is on the list and who is found, for {len(listed)} groups.")
     if fair:
         st.caption("Named in the schema to be treated alike: where ranges do not meet, the difference is more than chance")
@@ -489,7 +501,10 @@ def _column(pair: Pair, column: str) -> str:
 
 def _windows(pair: Pair, found: Sequence[WindowPerformance], every: Every) -> None:
     st.header(f"{_EACH[every]} by {_EACH[every].lower()}", anchor=False)
-    st.caption("Newest first · promised in brackets · choose a row to look at it")
+    apart = (
+        " · kept apart: of days the model has learnt from, only customers it has not" if any(o.kept_apart for o in found) else ""
+    )
+    st.caption(f"Newest first · promised in brackets · choose a row to look at it{apart}")
     listed = list(reversed(found))
     today = _today()
 
@@ -519,7 +534,7 @@ def _windows(pair: Pair, found: Sequence[WindowPerformance], every: Every) -> No
             None if one.realised is None or one.realised.slope is None else f"{one.realised.slope.value:.2f}" for one in listed
         ],
         "Outcomes known": [words.percent(one.matured) for one in listed],
-        "Customers": [words.count(one.rows) for one in listed],
+        "Customers": [f"{words.count(one.rows)} kept apart" if one.kept_apart else words.count(one.rows) for one in listed],
         "Model": [one.model for one in listed],
     }
 

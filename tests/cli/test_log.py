@@ -31,6 +31,9 @@ def test_what_is_logged_is_listed_and_taken_out(scored: Desk) -> None:
     }
     shown = scored.done("log", "list", "--since", "2026-11-08", "--until", "2026-11-08").out
     assert "8 Nov 2026  v1             700     1      1" in shown
+    quick = scored.done("log", "list", "--quick", "--json").json
+    assert [(one["runs"], one["parts"], one["predictions"]) for one in quick] == [(1, 1, None), (1, 1, None)]
+    assert "8 Nov 2026  v1               –     1      1" in scored.done("log", "list", "--quick").out
     assert scored.done("log", "list", "--model", "v9").out == "Nothing is logged of these.\n"
     told = scored.done("log", "read", "--out", "log.csv", "--since", "2026-11-08", "--until", "2026-11-08").out
     assert told == "700 predictions written to log.csv.\n"
@@ -59,6 +62,7 @@ def test_many_runs_of_a_day_become_one_part_and_old_days_expire(scored: Desk) ->
     assert scored.done("log", "compact").out == "There is nothing to put together.\n"
     pl.DataFrame({"customer_id": ["C00001"], "risk": [0.2]}).write_csv(scored.home / "old.csv")
     assert "'log_days' is 0" in scored.run("log", "expire").line
+    assert scored.done("log", "expire", "--quiet").out == ""
     scored.done("log", "import", "old.csv", "--model", "v1", "--as-of", "2020-01-01")
     assert scored.done("log", "expire", "--days", "1000").out.startswith("Removed: 1 run about days before ")
     assert {one["date"] for one in scored.done("log", "list", "--json").json} == {"2026-11-01", "2026-11-08"}

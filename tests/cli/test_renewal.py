@@ -96,3 +96,19 @@ def test_a_training_is_kept_as_a_decision(nightly: Desk) -> None:
 def test_watch_before_there_is_a_champion(desk: Desk) -> None:
     assert desk.run("watch").line.startswith("there is no champion to watch")
     assert desk.run("refresh", "t.csv").line.startswith("there is no champion to score with")
+
+
+def test_doctor_says_where_alerts_go_and_no_address(nightly: Desk) -> None:
+    def said(settings: str) -> tuple[bool, str]:
+        nightly.settings(settings)
+        return next((one["good"], one["words"]) for one in nightly.run("doctor", "--json").json if one["what"] == "watch")
+
+    assert said("mlflow: ''\n") == (
+        True,
+        "alerts are kept and sent nowhere; 'training_table' is not set, so a training that is due is only announced",
+    )
+    assert said("alert_webhook: https://hooks.example.com/S3CRET\ntraining_table: t.csv\n") == (True, "alerts go to webhook")
+    mail = "alert_email_to: a@example.org\nalert_smtp_host: mail.example.org\n"
+    good, words = said(f"{mail}alert_smtp_user: desk\n")
+    assert (good, "CHURN_SMTP_PASSWORD is not set" in words) == (False, True)
+    assert said("alert_rules: mood\n")[0] is False

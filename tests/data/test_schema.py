@@ -106,6 +106,7 @@ _LEVELS = "[{name: a, kind: number, label: A}, {name: c, kind: flag, label: C, l
             "needs its own result",
         ),
         (_yaml(segments="[c]"), "segments: 'c' is no feature"),
+        (_yaml(fairness="[c]"), "fairness: 'c' is no feature"),
         (_yaml(rules="[{when: {c: x}, then: {a: 1}}]"), "rules: 'c' is no feature"),
         (_yaml(rules="[{when: a < 3, then: {c: 1}}]"), "rules: 'c' is no feature"),
         (_yaml(rules="[{when: a <, then: {b: 1}}]"), "formula 'a <' cannot be read at character 4: the text ends"),

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,6 +22,8 @@ from churn.settings import Settings
 from churn.watch.performance import of_log
 from churn.words import count
 
+from .browsing import settled
+from .conftest import Served
 from .page_bases import BASES, DOCUMENT, customers, raw_names, small_model
 
 Run = Callable[..., AppTest]
@@ -141,3 +144,25 @@ def test_bases_are_drawn_without_raw_names(name: str, run_page: Run, base: Calla
     said = texts(app)
     for column in raw_names(home, name):
         assert column not in said
+
+
+@pytest.mark.browser
+def test_a_dot_leads_to_its_month_and_a_row_to_another(
+    months: Path, serve: Callable[..., Served], visit: Callable[..., Any]
+) -> None:
+    page = visit(f"{serve(months).url}/performance")
+    months_shown = page.locator(".st-key-_place_over_time .scatterlayer .point")
+    months_shown.first.wait_for(state="attached")
+    first = MONTHS[0].replace(day=1)
+    caption = page.get_by_text(f"Scored from 1 {first:%b %Y}")
+    assert not caption.count()
+    place = months_shown.nth(0).bounding_box()
+    page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    caption.wait_for()
+    assert "performance_window=" in page.url
+    page.get_by_role("radio", name="Ranking").click()
+    settled(page)
+    assert page.get_by_text("How many times in 100 it picks the leaver over a stayer").count() == 1
+    caption.wait_for()  # what is looked at stays
+    page.get_by_text("See the groups of").click()
+    page.wait_for_url("**/cohorts*")

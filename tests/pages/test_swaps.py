@@ -1,15 +1,7 @@
-"""Pages that stay open while champions and scorings change under them.
-
-`CHURN_SWAP_SESSIONS=20 CHURN_SWAPS=50` runs it at full size.
-"""
+"""Pages that stay open while champions and scorings change under them; `make bench ONLY=swap` is the same at full size."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import random
-import re
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -18,92 +10,42 @@ from typing import Any
 
 import pytest
 
-from benchmarks.streamlit_client import Answer, Visitor
+from benchmarks.swap import swap
+from churn.data.schema import Schema
+from churn.model import bundle
 from churn.model.registry import Registry
 from churn.model.store import open_store
 from churn.settings import Settings
 
-from .page_bases import customers, publish_model, publish_scoring
+from .page_bases import DOCUMENT, customers, publish_scoring, small_model
 
-SESSIONS = int(os.environ.get("CHURN_SWAP_SESSIONS", "6"))
-SWAPS = int(os.environ.get("CHURN_SWAPS", "12"))
-_LINE = re.compile(r"All (\d+) customers · .* · model (v\d+),")
+_CHANGES = 8
 
 
+@pytest.mark.system
 @pytest.mark.timeout(600)
-def test_sessions_follow_every_swap_and_mix_nothing(tmp_path: Path, serve: Callable[..., Any]) -> None:
-    """Every pair has a number of customers of its own, so that a page tells which model and which scoring it was drawn from."""
-    pairs: dict[str, int] = {}
-    for number in range(3):
-        model = publish_model(tmp_path)
-        size = 500 + 10 * number
-        publish_scoring(tmp_path, model, date.today(), customers(size, seed=number))
-        pairs[model.version] = size
+def test_sessions_follow_every_change_and_nothing_is_a_mixture(tmp_path: Path, serve: Callable[..., Any]) -> None:
+    """Promotions and rollbacks on one hand, scoring runs of tables of other sizes on the other, and six sessions between."""
+    settings = Settings.load(home=tmp_path, environ={})
+    registry, schema = Registry(open_store(settings), settings), Schema.model_validate(DOCUMENT)
+    for number, intercept in enumerate((-1.2, -0.2, -2.2)):
+        reference = customers(300, seed=9).select(schema.names)
+        given = {"metrics": {}, "leaderboard": [], "card": "#", "reference": reference, "simulated": False}
+        bundle.save(tmp_path / f"bundle-{number}", small_model(schema, intercept), **given)
+        registry.publish_model(tmp_path / f"bundle-{number}")
+    tables = [customers(500 + 10 * number, seed=number) for number in range(3)]
+    publish_scoring(tmp_path, registry.load_model("v1"), date.today(), tables[0])
     app = serve(tmp_path, refresh_s=1)
     with ThreadPoolExecutor(1) as thread:  # Playwright keeps an event loop running on the tests' own thread
-        thread.submit(asyncio.run, _watch_swaps(tmp_path, app.url, pairs)).result()
+        found = thread.submit(swap, tmp_path, app.url, tables, sessions=6, changes=_CHANGES).result()
+    assert found.errors == []
+    assert found.mixed_pages == []
+    assert found.mixed_rows == 0
+    assert found.promotions + found.rollbacks == _CHANGES
+    assert found.promotions >= 1
+    assert found.scorings >= 1
+    assert len(found.seen) > 1  # changes were seen at all
+    assert found.rows >= 500 * 3
+    assert found.follow_s < 30
     assert app.process.poll() is None
     assert "Traceback" not in app.log.read_text()
-
-
-async def _watch_swaps(home: Path, url: str, pairs: dict[str, int]) -> None:
-    visitors = [Visitor(url) for _ in range(SESSIONS)]
-    seen: list[set[tuple[str, int]]] = [set() for _ in visitors]
-    over = asyncio.Event()
-
-    async def live(visitor: Visitor, own: set[tuple[str, int]], draw: random.Random) -> None:
-        await visitor.open()
-        visitor.follow()
-        while not over.is_set():
-            own |= _pairs_on(await visitor.run(draw.choice(sorted(visitor.pages))))
-            await asyncio.sleep(draw.uniform(0.1, 0.8))
-
-    living = [
-        asyncio.create_task(live(one, own, random.Random(number)))
-        for number, (one, own) in enumerate(zip(visitors, seen, strict=True))
-    ]
-    settings = Settings.load(home=home, environ={})
-    await asyncio.to_thread(_swap_again_and_again, home, settings, pairs)
-    over.set()
-    await asyncio.gather(*living)
-    last = Registry(open_store(settings), settings).pointer()
-    assert last is not None
-    deadline = time.monotonic() + 30
-    for visitor in visitors:
-        while _pairs_on(await visitor.run()) != {(last.model, pairs[last.model])}:
-            assert time.monotonic() < deadline, "a session still shows an older pair after 30 s"
-            await asyncio.sleep(0.2)
-    shown = [tick for visitor in visitors for tick in visitor.ticks]
-    for found in (*seen, *(_pairs_on(tick) for tick in shown)):
-        assert found <= set(pairs.items()), "a page mixes two pairs"
-    assert len(set().union(*seen)) > 1  # swaps were seen at all
-    assert all(tick.good for tick in shown)
-    assert [error for visitor in visitors for error in visitor.exceptions] == []
-    assert [alert for visitor in visitors for alert in visitor.alerts if "could not be drawn" in alert] == []
-    for visitor in visitors:
-        await visitor.close()
-
-
-def _swap_again_and_again(home: Path, settings: Settings, pairs: dict[str, int]) -> None:
-    """Promotions and rollbacks, and in the middle a new scoring of the champion."""
-    registry = Registry(open_store(settings), settings)
-    scorings = {info.model: info.id for info in registry.scorings()}
-    draw = random.Random(7)
-    for turn in range(SWAPS):
-        now = registry.pointer()
-        assert now is not None
-        if turn == SWAPS // 2:
-            table = customers(pairs[now.model], seed=99)
-            publish_scoring(home, registry.load_model(now.model), date.today(), table)
-        elif turn % 4 == 3:
-            registry.rollback("ben", "worse")
-        else:
-            model = draw.choice([name for name in sorted(pairs) if name != now.model])
-            registry.swap(model=model, scoring=scorings[model], action="promote", who="ana", expected=now)
-        time.sleep(draw.uniform(0.1, 1.4))
-
-
-def _pairs_on(answer: Answer) -> set[tuple[str, int]]:
-    """Which model and how many customers the frame of the page names."""
-    lines = (_LINE.search(text.replace(",", "", 1) if "," in text.partition("customers")[0] else text) for text in answer.texts)
-    return {(found[2], int(found[1])) for found in lines if found}

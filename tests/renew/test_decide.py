@@ -113,7 +113,7 @@ def _paired(loss_lower: float, auc_higher: float = 0.5) -> Paired:
         (0.99, 0.6, False, "promote", "stop"),
         (0.99, 0.04, True, "promote", "stop"),  # better risks, and surely a worse order
         (0.80, 0.6, True, "promote", "shadow"),
-        (0.49, 0.6, True, "promote", "stop"),
+        (0.5, 0.6, True, "promote", "stop"),  # the same model again
     ],
 )
 def test_what_becomes_of_a_challenger(lower: float, higher: float, gates: bool, setting: str, becomes: str) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -259,6 +260,35 @@ def test_a_key_is_known_however_a_table_spells_it(desk: Desk) -> None:
         desk.forget("  ")
     done = desk.forget("C9999")
     assert done.sentence == "There was nothing of this customer; from now on they are left out."
+
+
+def test_compactions_and_scorings_that_run_meanwhile_bring_nobody_back(desk: Desk) -> None:
+    rows = score(desk.make_table(desk.schema, 40, 5), desk.bundle.model).rows
+    over = threading.Event()
+    failed: list[Exception] = []
+
+    def work() -> None:
+        number = 0
+        try:
+            while not over.is_set():
+                number += 1
+                log.append(desk.store, rows, desk.schema, model="v1", as_of=SECOND, run=f"more{number}", source="api")
+                log.compact(desk.store)
+        except Exception as error:  # noqa: BLE001 - handed to the test
+            failed.append(error)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    done = desk.forget()
+    over.set()
+    worker.join()
+    assert failed == []
+    assert done.problems == ()
+    log.compact(desk.store)
+    found = log.read(desk.store, columns=[log.KEY, log.RUN])
+    assert GONE not in found[log.KEY].to_list()
+    assert found.is_unique().all()
+    assert (found.group_by(log.RUN).len()["len"] == 39).sum() >= found[log.RUN].n_unique() - 1, "the others are all there"
 
 
 class Killed(BaseException):

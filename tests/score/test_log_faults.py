@@ -171,21 +171,28 @@ def test_two_compactions_at_once_leave_each_run_once(store: Store) -> None:
 
 _SCORER = """
 import sys
+from datetime import date
 from pathlib import Path
+import polars as pl
+from churn.data.schema import Schema
 from churn.model.store import open_store
+from churn.score import log
 from churn.settings import Settings
-from tests.score.test_log_faults import append
 store = open_store(Settings(home=Path(sys.argv[1]), store=sys.argv[2], s3_endpoint=sys.argv[3]))
+schema = Schema.model_validate_json(sys.argv[4])
+store.list("log/")
 print("ready", flush=True)
 sys.stdin.readline()
-for run in map(int, sys.argv[4:]):
-    append(store, run, 3000)
+for run in sys.argv[5:]:
+    keys = [f"{run}-{number}" for number in range(3000)]
+    rows = pl.DataFrame({"id": keys, "tenure": [1.0] * 3000, "__risk__": [0.5] * 3000, "__margin__": [0.0] * 3000})
+    log.append(store, rows, schema, model="v1", as_of=date(2026, 11, 1), run=f"r{run}", source="publish")
     print(run, flush=True)
 """
 
 
 def scorer(settings: Settings, *runs: int) -> subprocess.Popen[str]:
-    words = [str(settings.home), settings.store, settings.s3_endpoint, *map(str, runs)]
+    words = [str(settings.home), settings.store, settings.s3_endpoint, SCHEMA.to_json(), *map(str, runs)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     child = subprocess.Popen(
         [sys.executable, "-c", _SCORER, *words],
@@ -206,12 +213,22 @@ def begin(child: subprocess.Popen[str]) -> None:
     child.stdin.flush()
 
 
-def test_what_a_killed_scorer_acknowledged_is_there_once(settings: Settings, store: Store) -> None:
-    """Killed at some moment of its work, three times; each time it is started again from the beginning."""
-    generator = random.Random(7)
+@pytest.fixture(params=["file", pytest.param("ceph", marks=[pytest.mark.system, pytest.mark.xdist_group("ceph")])])
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """An empty store in a folder, and on a real S3 server."""
+    if request.param == "file":
+        return Settings(home=tmp_path, store="store")
+    address = request.getfixturevalue("ceph_server")
+    request.getfixturevalue("s3_credentials")
+    return Settings(home=tmp_path, store=f"s3://{new_place(address)}", s3_endpoint=address)
+
+
+def test_what_a_killed_scorer_acknowledged_is_there_once(anywhere: Settings) -> None:
+    """Killed at some moment of its work, and begun again from the start."""
+    generator, store = random.Random(7), open_store(anywhere)
     acknowledged = set[int]()
-    for _ in range(3):
-        child = scorer(settings, *range(40))
+    for _ in range(2):
+        child = scorer(anywhere, *range(40))
         begin(child)
         time.sleep(generator.uniform(0.02, 0.25))
         child.send_signal(signal.SIGKILL)
@@ -221,17 +238,21 @@ def test_what_a_killed_scorer_acknowledged_is_there_once(settings: Settings, sto
         assert keys.n_unique() == len(keys)
         assert {f"{run}-2999" for run in acknowledged} <= set(keys)
         assert len(keys) % 3000 == 0, "a part is there whole or not at all"
-    assert acknowledged
+    assert not any(append(store, run, 3000) for run in acknowledged), "each finds itself logged"
+    last = max(acknowledged, default=0) + 2
+    for run in range(last):
+        append(store, run, 3000)
+    assert exactly_once(store, range(last), 3000)
 
 
-def test_two_scorers_of_the_same_runs_log_each_once(settings: Settings, store: Store) -> None:
-    children = [scorer(settings, *range(5)) for _ in range(2)]
+def test_two_scorers_of_the_same_runs_log_each_once(anywhere: Settings) -> None:
+    children = [scorer(anywhere, *range(5)) for _ in range(2)]
     for child in children:
         begin(child)
     for child in children:
         child.communicate()
         assert child.returncode == 0
-    assert exactly_once(store, range(5), 3000)
+    assert exactly_once(open_store(anywhere), range(5), 3000)
 
 
 @pytest.mark.parametrize("cut", [0, 4, 0.5, -9, -1])

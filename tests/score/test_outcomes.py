@@ -182,3 +182,21 @@ def test_a_damaged_log_is_reported_and_the_outcomes_are_recorded(
     assert (report.accepted, report.new, report.unknown_keys) == (1, True, 1)
     assert [name in words for words in report.damaged] == [True]
     assert outcomes.read(store).height == 1
+
+
+def test_what_is_said_of_some_days_is_read_without_the_rest(dated: Schema, store: Store) -> None:
+    for day, known in (("2026-08-01", "2026-09-05"), ("2026-09-01", "2026-10-05"), ("2026-10-01", "2026-11-05")):
+        _import(_raw(("A", day, "No", known), ("B", day, "Yes", known)), dated, store)
+    spans: dict[str, tuple[date, date]] = {}
+    wanted = outcomes.statements(store).filter(pl.col("__as_of__") == date(2026, 9, 1))
+    for _ in range(2):  # the second time other parts are not read
+        found = outcomes.statements(store, since=date(2026, 9, 1), until=date(2026, 9, 30), spans=spans)
+        assert found.equals(wanted)
+    assert sorted(spans.values()) == [(date(2026, month, 1), date(2026, month, 1)) for month in (8, 9, 10)]
+
+
+def test_what_names_no_snapshot_is_read_for_any_days(schema: Schema, store: Store) -> None:
+    _import(_raw(("A", None, "No", "2026-09-05")).drop("day"), schema, store)
+    spans: dict[str, tuple[date, date]] = {}
+    for _ in range(2):
+        assert outcomes.statements(store, since=date(2026, 1, 1), until=date(2026, 1, 2), spans=spans).height == 1

@@ -126,3 +126,12 @@ def test_waiting_is_said_once_until_it_changes(records: Records) -> None:
     assert not _decide(records, decisions.WAITING, words="Waiting until 3 Aug 2026.")
     assert _decide(records, decisions.WAITING, words="Waiting until 9 Aug 2026.")
     assert len(decisions.listed(records)) == 2
+
+
+def test_of_one_moment_the_answer_stands_before_the_trigger(records: Records) -> None:
+    told = {"cause": "realised-loss", "model": "v1", "words": "Due.", "evidence": {}, "day": TODAY, "who": "ann", "now": NOW}
+    due = decisions.record(records, decisions.DUE, **told)  # type: ignore[arg-type]
+    assert due is not None
+    decisions.record(records, decisions.PROMOTED, answers=due.id, challenger="v2", **told)  # type: ignore[arg-type]
+    assert [one.kind for one in decisions.listed(records)] == ["promoted", "due"]
+    assert {one.at for one in decisions.listed(records)} == {NOW}

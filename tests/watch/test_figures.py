@@ -48,6 +48,17 @@ def test_realised_figures_equal_scikit_learn_with_ties(pairs: list[tuple[bool, i
         assert found.auc is None
 
 
+@given(st.lists(st.integers(1, 19), min_size=2, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_the_estimated_area_is_that_of_all_pairs_of_different_customers(steps: list[int]) -> None:
+    p = np.sort(np.array(steps) / 20)[::-1]
+    pair = np.outer(p, 1 - p) * (1 - np.eye(len(p)))  # how likely the first leaves and the second stays
+    won = (p[:, None] > p[None, :]) + 0.5 * (p[:, None] == p[None, :])
+    found = estimated(p, 1).auc
+    assert found is not None
+    assert found.value == pytest.approx((pair * won).sum() / pair.sum())
+
+
 def test_realised_ranges_hold_the_truth_19_times_in_20() -> None:
     truth = estimated(_risks(200_000), 10_000)
     held: dict[str, int] = {"auc": 0, "log_loss": 0, "brier": 0, "calibration": 0}

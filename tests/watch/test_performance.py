@@ -137,6 +137,21 @@ def test_a_customer_counts_once_with_the_first_prediction_of_a_window(store: Sto
     assert one.estimated.expected_leavers.value == pytest.approx(75)
 
 
+def test_where_half_a_window_has_matured_its_list_is_that_of_the_whole(store: Store, schema: Schema) -> None:
+    early, late = _scored(date(2026, 9, 1), 300), _scored(date(2026, 9, 29), 300, seed=1)
+    late = late.with_columns(pl.format("late {}", "customer").alias("customer"))
+    for scored in (early, late):
+        _log(store, scored, schema)
+        _told(store, _outcomes(scored), schema)
+    (one,) = of_log(store, schema, today=date(2026, 10, 10), size=50)
+    everybody = pl.concat([early, late]).sort("__risk__", descending=True).head(50)
+    assert one.realised is not None
+    assert (one.matured, one.realised.rows, one.estimated.listed) == (0.5, 300, 50)
+    assert one.realised.listed == everybody.filter(~pl.col("customer").str.starts_with("late")).height
+    assert one.promised is not None
+    assert one.promised.expected_leavers.value == pytest.approx(early["__risk__"].sum())
+
+
 def test_what_nobody_acted_upon_is_left_out_unless_asked_for(store: Store, schema: Schema) -> None:
     _log(store, _scored(MONTHS[0]), schema)
     _log(store, _scored(MONTHS[0]), schema, "v2", source="shadow")
@@ -148,9 +163,10 @@ def test_what_a_model_has_learnt_from_is_judged_by_its_holdout_alone(store: Stor
     for day in MONTHS[:2]:
         _log(store, _scored(day), schema)
     facts = {"v1": ModelFacts.of({"learnt_until": MONTHS[0].isoformat(), "holdout_salt": "s", "holdout_share": 0.2})}
-    first, second = of_log(store, schema, today=TODAY, facts=facts)
-    assert first.rows == in_holdout(_scored(MONTHS[0])["customer"], salt="s", share=0.2).sum()
-    assert second.rows == 600
+    first, second = of_log(store, schema, today=TODAY, facts=facts, size=60)
+    apart = int(in_holdout(_scored(MONTHS[0])["customer"], salt="s", share=0.2).sum())
+    assert (first.rows, first.kept_apart, first.estimated.listed) == (apart, True, round(60 * apart / 600))
+    assert (second.rows, second.kept_apart, second.estimated.listed) == (600, False, 60)
     assert ModelFacts.of({}) == ModelFacts()
 
 

@@ -38,6 +38,21 @@ def test_two_of_the_last_three(fired: list[bool | None], state: str) -> None:
     assert Persistence(2, 3).of(fired) == state
 
 
+@pytest.mark.parametrize(
+    ("fired", "first"),
+    [
+        ([False, True, True, True, True], 2),  # longer ago than three windows
+        ([True, False, True, False, True], 1),  # it never paused for long enough to close
+        ([True, False, False, True, True], 4),  # it had closed before
+        ([True, None, None, True], 1),
+    ],
+)
+def test_it_is_said_to_last_since_it_began(fired: list[bool | None], first: int) -> None:
+    (found,) = Rules.of(Settings()).judge([Signal(rules.SCORE_DRIFT, _months(*fired), model="v1")])
+    assert found.since == date(2026, first, 1)
+    assert f"first from {found.since.day} {found.since:%b} 2026." in found.words
+
+
 @given(st.lists(st.sampled_from([True, False, None]), max_size=12), st.integers(1, 4), st.integers(0, 3))
 def test_only_the_latest_windows_count_and_more_never_turns_quiet(fired: list[bool | None], needed: int, more: int) -> None:
     persistence = Persistence(needed, needed + more)
