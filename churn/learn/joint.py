@@ -23,13 +23,16 @@ from churn.data.schema import Schema
 from churn.model.bundle import Bundle
 from churn.model.store import Store
 from churn.score import log
+from churn.watch.drift import FALSE_ALARMS, WATCH
 from churn.watch.joint import JointDrift, write
+from churn.watch.significance import effective_size, ks_critical
 
 Floats = npt.NDArray[np.float64]
 
 _MOST_ROWS = 10_000  # of either side
 _LEAST_ROWS = 200
 _DRIVERS = 3
+_SEVERAL = 1.5  # times as far as a number by chance go the shares of several levels together
 _PAIRS = 12  # of columns that the classifier is given the products of
 _SETTINGS: dict[str, Any] = {
     "objective": "binary",
@@ -64,7 +67,9 @@ def joint_drift(
     names = [
         feature.name
         for feature in schema.features
-        if feature.name in rows.columns and rows.schema[feature.name].is_numeric() == feature.is_number
+        if feature.name in rows.columns
+        and rows.schema[feature.name].is_numeric() == feature.is_number
+        and _alike(rows[feature.name], reference[feature.name])
     ]
     size = min(rows.height, reference.height, _MOST_ROWS)
     if size < _LEAST_ROWS or len(names) < 2:
@@ -122,6 +127,36 @@ def joint_of_window(store: Store, bundle: Bundle, start: date, end: date) -> Joi
     if found is not None:
         write(store, found)
     return found
+
+
+def _alike(now: pl.Series, before: pl.Series) -> bool:
+    """Whether a column by itself is spread alike on both sides, but for chance.
+
+    Where customers have become younger and youth goes with a plan as ever, ranks of both go together otherwise: a column that
+    moved by itself has a test of its own, and would be found here again.
+    """
+    if not len(now) or not len(before):
+        return False
+    limit = max(WATCH, float(ks_critical(FALSE_ALARMS, effective_size(len(now), len(before)))))
+    if not now.dtype.is_numeric():
+        return _lumps(now.cast(pl.String).fill_null("\0"), before.cast(pl.String).fill_null("\0")) < _SEVERAL * limit
+    sides = [values.cast(pl.Float64).fill_nan(None) for values in (now, before)]
+    if _lumps(sides[0].is_null(), sides[1].is_null()) >= limit:
+        return False
+    known, known_before = (np.sort(side.drop_nulls().to_numpy()) for side in sides)
+    if not known.size or not known_before.size:
+        return False
+    at = np.concatenate([known, known_before])
+    upto = [np.searchsorted(side, at, side="right") / side.size for side in (known, known_before)]
+    return float(np.abs(upto[0] - upto[1]).max()) < limit
+
+
+def _lumps(now: pl.Series, before: pl.Series) -> float:
+    """Total variation of the shares of values."""
+    first, second = (
+        {value: count / len(values) for value, count in values.value_counts(name="n").iter_rows()} for values in (now, before)
+    )
+    return float(sum(abs(first.get(one, 0.0) - second.get(one, 0.0)) for one in first.keys() | second.keys()) / 2)
 
 
 def _ranks(values: pl.Series, schema: Schema, random: np.random.Generator) -> Floats:

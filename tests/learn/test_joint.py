@@ -44,6 +44,16 @@ def test_no_difference_is_none_and_neither_is_a_column_by_itself(reference: pl.D
     assert min(p) > 0.01
 
 
+def test_a_column_that_moved_by_itself_is_not_taken_for_it(reference: pl.DataFrame) -> None:
+    random = np.random.default_rng(5)
+    table = customers(6_000, random)
+    told = asked(table.with_columns(n0=pl.when(pl.col("n1") > 1.0).then(None).otherwise(pl.col("n0"))), reference)
+    mixed = asked(table.with_columns(c5=pl.when(pl.col("n1") > 1.0).then(pl.lit("a")).otherwise(pl.col("c5"))), reference)
+    older = asked(table.filter((pl.col("n1") > 0) | (pl.int_range(pl.len()) % 2 == 0)), reference)
+    assert min(told.p, mixed.p, older.p) > 0.01
+    assert not {"n0", "c5"} & {name for name, _ in (*told.drivers, *mixed.drivers)[:1]}
+
+
 def _shifted(table: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(pl.col("n3") + 0.5)
 
