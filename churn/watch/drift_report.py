@@ -31,7 +31,7 @@ td.number, th.number { text-align: right; white-space: nowrap; } tr + tr td { bo
 def document(
     windows: Sequence[WindowDrift], told: Verdict, schema: Schema, *, who: str, compared: str, simulated: bool
 ) -> dict[str, Any]:
-    """Everything that was found, as JSON takes it: shares and distances 0–1, days as text.
+    """Everything that was found, as JSON takes it: shares and distances 0–1, days as text, columns by their labels.
 
     Parameters
     ----------
@@ -85,9 +85,7 @@ def to_html(
 
 def _window(window: WindowDrift, schema: Schema) -> dict[str, Any]:
     def column(name: str) -> dict[str, Any]:
-        found = asdict(window.of(name))
-        found["label"] = name_of(name, schema)
-        return found
+        return {**asdict(window.of(name)), "column": name_of(name, schema)}
 
     return {
         "model": window.model,
@@ -98,14 +96,14 @@ def _window(window: WindowDrift, schema: Schema) -> dict[str, Any]:
         "customers": window.customers,
         "average_risk": window.average_risk,
         "reference_risk": window.reference_risk,
-        "findings": [asdict(one) for one in window.findings],
+        "findings": [{**asdict(one), "column": one.column and name_of(one.column, schema)} for one in window.findings],
         "joint": None
         if window.joint is None
         else {
             "distance": window.joint.distance,
             "auc": window.joint.auc,
             "p": window.joint.p,
-            "drivers": [list(driver) for driver in window.joint.drivers],
+            "drivers": [[name_of(name, schema), share] for name, share in window.joint.drivers],
         },
         "risk": column(RISK),
         "columns": [column(one.column) for one in window.columns],

@@ -24,7 +24,7 @@ def test_the_verdict_in_words_as_json_and_as_a_page(trained: Desk) -> None:
     assert (ran.code == 1) == any(one["status"] == "moved" for one in told["windows"][-1]["findings"])
     page = (trained.home / "drift.html").read_text(encoding="utf-8")
     assert lines[0] in page.replace("&#x27;", "'")
-    assert "MonthlyCharges" not in ran.out
+    assert "MonthlyCharges" not in ran.out + page + str(told)
 
 
 def test_one_scoring_has_nothing_before_it(trained: Desk) -> None:
