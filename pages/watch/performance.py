@@ -33,6 +33,7 @@ _PAGE = "performance"
 _WHOSE, _LIST, _EVERY, _WINDOW, _SHOW, _BY = _KEYS = tuple(
     f"performance_{name}" for name in ("whose", "list", "every", "window", "show", "by")
 )
+_DRIFT = "pages/watch/drift.py"
 _CHAMPION = "pages/watch/champion.py"
 _ALL, _CALLED, _NOT_CALLED = "All customers", "Called", "Not called"
 _WORST = "Where it errs most"
@@ -74,7 +75,9 @@ def page(pair: Pair) -> None:
         _figures(pair, window)
     _windows(pair, found, every)
     address.write(_PAGE, _KEYS)
-    widgets.way("See how this model was chosen, and what else there is", lambda: None, _CHAMPION)
+    with st.container(horizontal=True):
+        widgets.way("See what has moved", lambda: None, _DRIFT)
+        widgets.way("See how this model was chosen, and what else there is", lambda: None, _CHAMPION)
 
 
 def prepare(pair: Pair) -> None:
