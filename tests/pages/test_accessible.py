@@ -1,4 +1,4 @@
-"""Every page through axe-core: no serious fault, light on a desk, dark on a phone; two with every kind of mark in all four ways."""
+"""Every page through axe-core: no serious fault, light on a desk, dark on a phone; two pages in all four ways."""
 
 from __future__ import annotations
 
