@@ -253,6 +253,8 @@ TEMPLATES = {
     ),
     "performance too low": "too low",
     "performance too high": "too high",
+    "performance since": "That was model {model}; of model {champion}, in use now, the first outcomes are due {day}.",
+    "performance since late": "That was model {model}; of model {champion}, in use now, no outcomes can be compared yet.",
     "performance train": "Look for what has moved, and train anew once enough of the new outcomes are known.",
     "performance estimate": (
         "Until then, its own word for it: of the {listed} riskiest {when}, {share} leave ({range}), and it picks the leaver "

@@ -21,7 +21,7 @@ from churn.base.records import Records
 from churn.base.snapshot import RISK
 from churn.data.quality import LEFT
 from churn.data.source import read_table
-from churn.errors import ChurnError, NoChampion, PromotionRefused, SettingsError, StoreConflict
+from churn.errors import ChurnError, DataError, NoChampion, PromotionRefused, SettingsError, StoreConflict
 from churn.learn import tracking, training
 from churn.learn.evaluation import Paired, paired
 from churn.learn.tuning import Progress, silent
@@ -106,7 +106,7 @@ def retrain(
         with tracking.runs(desk.settings, desk.registry, _log.warning) as runs:
             return _retrain(desk, champion, source, query, candidates, trials, today, cause, answers, runs, progress or silent)
     except ChurnError as error:
-        _keep(desk, FAILED, cause, champion.version, str(error), {}, today, answers=answers)
+        _keep(desk, FAILED, cause, champion.version, _without_values(error), {}, today, answers=answers)
         raise
 
 
@@ -170,6 +170,13 @@ def _retrain(
         shadow.score(desk.registry, desk.store, challenger)
     kept = _keep(desk, _KEPT[chosen], cause, champion.version, why, evidence, today, challenger=version, answers=answers)
     return Renewal(version, found, kept)
+
+
+def _without_values(error: ChurnError) -> str:
+    """What went wrong, as it may be kept for good: what is wrong with a table names cells of it, and those are customers'."""
+    if isinstance(error, DataError):
+        return "The table to train on does not fit the schema; churn schema check says where."
+    return str(error)
 
 
 def real(settings: Settings) -> bool:

@@ -273,7 +273,7 @@ class _Erasure:
                 blob = self.store.read(name)
             except NotInStore:  # compacted or expired meanwhile
                 return
-            theirs = _column(blob.data, column, f"{self.store.address}/{name}") == self.key
+            theirs = _column(blob.data, column, f"{self.store.address}/{name}").eq_missing(self.key)
             rows = int(theirs.sum())
             if not rows:
                 return
@@ -303,7 +303,7 @@ class _Erasure:
         data = self._file("scoring", id, facts, ROWS)
         rows = pl.read_parquet(io.BytesIO(data))
         key = rows.columns[0]  # the first that a scoring writes
-        theirs = rows[key].cast(pl.String) == self.key
+        theirs = rows[key].cast(pl.String).eq_missing(self.key)
         if not theirs.any():
             return
         self._count("scorings")
@@ -316,7 +316,7 @@ class _Erasure:
                 tables[name] = pl.read_parquet(io.BytesIO(self._file("scoring", id, facts, name)))
         kept = {name: table.filter(~theirs) for name, table in tables.items() if name != CONTACTS}
         if CONTACTS in tables:
-            kept[CONTACTS] = tables[CONTACTS].filter(pl.col(key).cast(pl.String) != self.key)
+            kept[CONTACTS] = tables[CONTACTS].filter(pl.col(key).cast(pl.String).ne_missing(self.key))
         changed = {
             **batch.figures(kept[ROWS], bundle.schema, facts["calibration_covariance"]),
             **_averages(facts, tables.get(POINTS), theirs, bundle.schema),

@@ -50,7 +50,9 @@ def verdict(
         assert one.realised is not None
         small = words.say("performance small", count=words.count(one.realised.rows), least=words.count(FEW))
         return Verdict(small, words.say("performance complete", share=words.percent(COMPLETE)), one)
-    return _told(_latest(large, champion), schema, today, every)
+    one = _latest(large, champion)
+    since = "" if one.model == champion else _since(one, found, champion, today)
+    return _told(one, schema, today, every, since)
 
 
 def _latest(found: Sequence[WindowPerformance], champion: str) -> WindowPerformance:
@@ -59,7 +61,8 @@ def _latest(found: Sequence[WindowPerformance], champion: str) -> WindowPerforma
     return (own or found)[-1]
 
 
-def _told(one: WindowPerformance, schema: Schema, today: date, every: Every) -> Verdict:
+def _told(one: WindowPerformance, schema: Schema, today: date, every: Every, since: str) -> Verdict:
+    """What a window came to; `since`: what is to be said of the model in use, where that is another one."""
     found, promised = one.realised, one.promised
     assert found is not None
     assert promised is not None
@@ -78,14 +81,23 @@ def _told(one: WindowPerformance, schema: Schema, today: date, every: Every) -> 
     listed = words.say("performance list", **said)
     if one.ranking_holds is False:
         title = words.say("performance slipped", when=name, auc=in_100(found.auc), promised=in_100(promised.auc))
-        return Verdict(title, f"{listed} {more} {words.say('performance train')}", one)
+        return Verdict(title, f"{listed} {more} {since or words.say('performance train')}", one)
     if one.level_holds:
-        return Verdict(words.say("performance holds", **said), more, one)
+        return Verdict(words.say("performance holds", **said), f"{more} {since}".rstrip(), one)
     too_many = found.calibration.value > 0
     kind = "performance holds more" if too_many else "performance holds fewer"
     title = words.say(kind, left=words.count(found.left), expected=expected, when=name)
     side = words.say("performance too low" if too_many else "performance too high")
-    return Verdict(title, f"{listed} {words.say('performance money', side=side)}", one)
+    return Verdict(title, f"{listed} {since or words.say('performance money', side=side)}", one)
+
+
+def _since(one: WindowPerformance, found: Sequence[WindowPerformance], champion: str, today: date) -> str:
+    """That the figures are of a model that is not in use any more, and when there will be some of the one that is."""
+    due = min((own.due for own in found if own.model == champion), default=today)
+    named = {"model": one.model, "champion": champion}
+    if due <= today:
+        return words.say("performance since late", **named)
+    return words.say("performance since", day=words.day(due, year=due.year != today.year), **named)
 
 
 def _early(found: Sequence[WindowPerformance], champion: str, today: date, every: Every) -> Verdict:

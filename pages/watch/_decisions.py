@@ -36,7 +36,7 @@ def show(pair: Pair) -> None:
             "customers, nobody sees what it says, and both are compared once outcomes are known."
         )
     if not listed:
-        st.caption("Nothing was decided yet. `churn watch` looks whether a new training is due.")
+        st.caption("Nothing was decided yet. Whether a new training is due is looked at by: churn watch")
         return
     st.caption("What was decided about a new model, and what that rests on · newest first")
     columns: Columns = {

@@ -33,6 +33,7 @@ _PAGE = "performance"
 _WHOSE, _LIST, _EVERY, _WINDOW, _SHOW, _BY = _KEYS = tuple(
     f"performance_{name}" for name in ("whose", "list", "every", "window", "show", "by")
 )
+_DRIFT = "pages/watch/drift.py"
 _CHAMPION = "pages/watch/champion.py"
 _ALL, _CALLED, _NOT_CALLED = "All customers", "Called", "Not called"
 _WORST = "Where it errs most"
@@ -74,7 +75,9 @@ def page(pair: Pair) -> None:
         _figures(pair, window)
     _windows(pair, found, every)
     address.write(_PAGE, _KEYS)
-    widgets.way("See how this model was chosen, and what else there is", lambda: None, _CHAMPION)
+    with st.container(horizontal=True):
+        widgets.way("See what has moved", lambda: None, _DRIFT)
+        widgets.way("See how this model was chosen, and what else there is", lambda: None, _CHAMPION)
 
 
 def prepare(pair: Pair) -> None:
@@ -451,25 +454,29 @@ def _by_group(pair: Pair, asked: _Asked, window: WindowPerformance) -> None:
         most = max((one.rows for one in some), default=0)
         st.markdown(words.say("too few", count=words.count(most), least=words.count(pair.snapshot.small_group)))
         return
+
+    def name(one: GroupPerformance) -> str:
+        return one.label if column else _group_name(pair, one)
+
     if not any(one.off for one in shown):
         st.markdown("None of them is off by more than chance.")
     left, right = st.columns([0.5, 0.5], gap="medium")
     with left:
-        widgets.chart(group_gaps(shown, lambda one: _group_name(pair, one)), key="_gaps")
+        widgets.chart(group_gaps(shown, name), key="_gaps")
         if small:
-            named = words.sentence_list(_group_name(pair, one) for one in small[:_ROWS])
+            named = words.sentence_list(name(one) for one in small[:_ROWS])
             st.caption(f"Too few to say: {escape(named)}")
     with right:
-        _treated(pair, shown, fair=fair)
+        _treated(shown, name, fair=fair)
         worst = shown[0]
         if worst.column != BAND:
-            name = name_of(worst.column, pair.schema)
+            of = name_of(worst.column, pair.schema)
             widgets.way(
-                f"See the groups of {escape(words.lower_first(name))}", lambda: state.look({"by_row": (name,)}), widgets.COHORTS
+                f"See the groups of {escape(words.lower_first(of))}", lambda: state.look({"by_row": (of,)}), widgets.COHORTS
             )
 
 
-def _treated(pair: Pair, shown: Sequence[GroupPerformance], *, fair: bool) -> None:
+def _treated(shown: Sequence[GroupPerformance], name: Callable[[GroupPerformance], str], *, fair: bool) -> None:
     """Who gets on the list and who of the leavers is found, group by group."""
     listed = shown[:GROUPS]
 
@@ -477,7 +484,7 @@ def _treated(pair: Pair, shown: Sequence[GroupPerformance], *, fair: bool) -> No
         return _ranged(band, words.percent) if fair else words.percent(band.value)
 
     columns: _Columns = {
-        "Group": [_group_name(pair, one) for one in listed],
+        "Group": [name(one) for one in listed],
         "On the list": [told(one.selected) for one in listed],
         "Leavers found": [None if one.recall is None else told(one.recall) for one in listed],
         "Off by": [words.points(one.gap.value, decimals=1) for one in listed],

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from churn.data.holdout import in_holdout
-from churn.errors import SettingsError, StoreConflict, TrainingError
+from churn.errors import DataError, SettingsError, StoreConflict, TrainingError
 from churn.learn import training
 from churn.renew import retrain, shadow
 from churn.renew.rows import cohorts, to_judge_on, to_train_on, trained_until
@@ -113,6 +113,15 @@ def test_who_is_overtaken_while_training_changes_nothing(world: World, monkeypat
     assert _pointer(world) == other
     assert world.registry.challenger() is None
     assert _kinds(world) == ["failed"]
+
+
+def test_a_table_that_does_not_fit_is_kept_without_its_cells(world: World) -> None:
+    twice = pl.concat([world.story.of(DAYS[0]), world.story.of(DAYS[0]).head(1)])
+    twice.write_parquet(world.desk.settings.training_table)
+    with pytest.raises(DataError, match="C00000"):
+        retrain.retrain(world.desk, today=DAYS[3])
+    (kept,) = decisions.listed(world.desk.records)
+    assert (kept.kind, "C00000" in kept.words) == ("failed", False)
 
 
 def test_nothing_to_train_on_is_said_before_anything_is_done(world: World) -> None:

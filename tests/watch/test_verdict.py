@@ -54,7 +54,12 @@ def test_a_ranking_that_slipped_goes_before_the_level() -> None:
 def test_the_model_in_use_goes_before_others_and_others_before_silence() -> None:
     old, new = window(9, model="v1"), window(8, model="v2")
     assert verdict([new, old], SCHEMA, champion="v2", today=TODAY).window is new
-    assert verdict([old, window(10, odds=None)], SCHEMA, champion="v2", today=TODAY).window is old
+    replaced = verdict([old, window(10, odds=None)], SCHEMA, champion="v2", today=date(2026, 11, 20))
+    assert replaced.window is old
+    assert replaced.follows.endswith("That was model v1; of model v2, in use now, the first outcomes are due 28 Nov.")
+    unknown = verdict([window(9, model="v1", odds=0.5)], SCHEMA, champion="v2", today=TODAY)
+    assert unknown.follows.endswith("That was model v1; of model v2, in use now, no outcomes can be compared yet.")
+    assert "too low" not in unknown.follows
 
 
 def test_before_the_first_outcome_it_says_when_that_is_due() -> None:
