@@ -2,10 +2,10 @@
 
 A classifier is set to tell a window's rows from the reference's. Each column is first replaced by its ranks within its own side,
 so that by themselves all columns are alike on both sides and only how they go together is left to learn from: what a column does
-alone has a test of its own, and a stronger one. A column that moved by itself stays out. The classifier is judged on rows it
-has not seen, each half by the one that learnt from the other, so chance has a known spread whatever it learnt (Wilcoxon–Mann–Whitney; Lopez-Paz and Oquab 2017 for the
-idea). The two halves' figures go together closely, so their mean is taken for no surer than one of them: the test errs on the
-side of no difference.
+alone has a test of its own, and a stronger one. A column that moved by itself stays out. The classifier is judged on rows it has
+not seen, each half by the one that learnt from the other, so chance has a known spread whatever it learnt (Wilcoxon–Mann–Whitney;
+Lopez-Paz and Oquab 2017 for the idea). The two halves' figures go together closely, so their mean is taken for no surer than one
+of them: the test errs on the side of no difference.
 """
 
 from __future__ import annotations
