@@ -34,7 +34,7 @@ from churn.learn.tuning import FoldData, prepare, tune
 from churn.model.calibration import sigmoid
 
 HERE = Path(__file__).resolve().parent
-REAL_TABLES = Path(os.environ.get("CHURN_REALDATA", HERE.parents[1] / "shared" / "data"))
+REAL_TABLES = Path(os.environ.get("REAL_TABLES", HERE.parents[1] / "shared" / "data"))
 RESULTS = HERE / "results"
 PEERS = HERE.parent / ".venv-peers"
 
@@ -69,7 +69,7 @@ def load(name: str) -> tuple[pl.DataFrame, Schema]:
     facts = TABLES[name]
     path = REAL_TABLES / facts["file"]
     if not path.exists():
-        sys.exit(f"no real table at {path}; set CHURN_REALDATA to the folder that has it")
+        sys.exit(f"no real table at {path}; set REAL_TABLES to the folder that has it")
     raw = read_table(path)
     schema = infer(raw, key=facts["key"], target=facts["target"], positive=facts.get("positive")).schema
     return conform(raw, schema, target=True), schema

@@ -11,7 +11,7 @@ import pytest
 from .model import ceph_server as ceph
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-REAL_TABLES = Path(os.environ.get("CHURN_REALDATA", REPOSITORY.parent / "shared" / "data"))
+REAL_TABLES = Path(os.environ.get("REAL_TABLES", REPOSITORY.parent / "shared" / "data"))
 
 os.environ.setdefault("CHURN_MLFLOW", "off")  # a second of processor time for each training; what is about it asks for it
 
@@ -23,7 +23,7 @@ def real_table() -> Callable[[str], Path]:
     def find(name: str) -> Path:
         path = REAL_TABLES / name
         if not path.exists():
-            pytest.skip(f"extra check on the real table {name}: no folder {REAL_TABLES} (set CHURN_REALDATA)")
+            pytest.skip(f"extra check on the real table {name}: no folder {REAL_TABLES} (set REAL_TABLES)")
         return path
 
     return find

@@ -72,11 +72,8 @@ def said(app: AppTest) -> str:
     return "\n".join(element.value for element in (*app.title, *app.caption, *app.markdown, *app.warning)).replace("\\", "")
 
 
-def test_screen_file_and_command_line_say_the_same_of_the_same_customers(
-    workspace: Path, run_page: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_screen_file_and_command_line_say_the_same_of_the_same_customers(workspace: Path, run_page: Run) -> None:
     """Words, numbers and rounding: the page, what is scored into a file, and `churn explain`."""
-    monkeypatch.delenv("CHURN_REALDATA", raising=False)  # of the tests; the command takes it for a setting
     desk = Desk(workspace)
     customers(600, seed=1).write_csv(workspace / "t.csv")
     desk.done("score", "t.csv", "--out", "scored.csv")
