@@ -47,7 +47,7 @@ def show(pair: Pair) -> None:
         "Error, new minus old": [_difference(one) for one in listed],
         "Why": [one.words for one in listed],
     }
-    table(columns, {"Why": st.column_config.TextColumn(width="large")}, f"Table: {words.counted(len(listed), 'decision')}.")
+    table(columns, {}, f"Table: {words.counted(len(listed), 'decision')}.", wrapped="Why")
 
 
 def _difference(decision: Decision) -> str | None:

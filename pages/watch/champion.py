@@ -135,9 +135,8 @@ def _history(pair: Pair, changes: Sequence[Change]) -> None:
         "Why": [change.why or None for change in changes],
         "Scorings shown": [words.count(change.scorings) for change in changes],
     }
-    table(
-        columns, {"Scorings shown": RIGHT}, f"Table: {len(changes)} changes of the model in use; {changes[0].what} is the last."
-    )
+    alt = f"Table: {len(changes)} changes of the model in use; {changes[0].what} is the last."
+    table(columns, {"Scorings shown": RIGHT}, alt, wrapped="Why")
 
 
 page(data.run().pair)
