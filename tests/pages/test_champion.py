@@ -415,11 +415,13 @@ def test_compare_and_open_a_customer(bolder: Path, serve: Visit, visit: Visit) -
     page = visit(f"{serve(bolder).url}/champion")
     page.get_by_role("heading", name="Who changes band").wait_for()
     assert page.get_by_text(re.compile("customers change band with v2")).count() == 1
-    page.get_by_label("Compare").first.click()
-    page.get_by_role("option", name="v2").click()
-    page.get_by_text("Choose two different versions").wait_for()
-    page.get_by_label("Compare").first.click()
-    page.get_by_role("option", name="v1").click()
+    first = page.locator(".st-key-_compare").get_by_role("combobox")
+    for version, then in (("v2", "Choose two different versions"), ("v1", "customers change band with v2")):
+        first.scroll_into_view_if_needed()
+        settled(page)
+        first.click()
+        page.get_by_role("option", name=version).click()
+        page.get_by_text(then).wait_for()
     place = page.get_by_test_id("stDataFrame").nth(4)  # after versions, figures, bands and what makes the difference
     place.scroll_into_view_if_needed()
     settled(page)
