@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # loads numpy, and how many heaps there are before the process begins.
 THREADS = {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 os.environ.setdefault("OMP_NUM_THREADS", THREADS["OMP_NUM_THREADS"])
+_log = logging.getLogger("churn.app")
 HERE = Path(__file__).resolve().parent
 _COLLECT_EVERY_S = 5.0
 if str(HERE) not in sys.path:  # `churn app` starts from anywhere
@@ -83,7 +84,10 @@ def build() -> st.App:
 
 
 def _prepare(pair: Pair) -> None:
-    """Work out, before anybody sees a pair, what the first visitor of every page would otherwise wait for."""
+    """Work out, before anybody sees a pair, what the first visitor of every page would otherwise wait for.
+
+    A page that cannot be prepared takes no other with it, nor the desk: whoever opens it sees what is wrong.
+    """
     from churn.errors import ChurnError
     from pages.act import call_list, value
     from pages.understand import cohorts, explain, overview
@@ -91,8 +95,12 @@ def _prepare(pair: Pair) -> None:
 
     pair.prepare()
     for page in (overview, cohorts, explain, value, call_list, drift, performance):
-        with suppress(ChurnError):  # such as a list that may not be made: the page says so
+        try:
             page.prepare(pair)
+        except ChurnError:  # such as a list that may not be made: the page says so
+            continue
+        except Exception:  # noqa: BLE001  # a defect of one page, kept from all others here or nowhere
+            _log.exception("%s could not be prepared", page.__name__)
 
 
 def _allow(hosts: str) -> None:

@@ -245,6 +245,8 @@ class People:
     def _each(
         self, question: tuple[Hashable, ...], places: NDArray[np.int64], work: Callable[[NDArray[np.int64]], pl.DataFrame]
     ) -> pl.DataFrame:
+        if not len(places):
+            return work(places)
         there: dict[int, pl.DataFrame | None] = {place: _people.get((*question, place)) for place in places.tolist()}
         if any(row is None for row in there.values()):
             there |= {place: _people.get((*question, place)) for place in self.ahead.tolist() if place not in there}

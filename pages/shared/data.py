@@ -389,7 +389,11 @@ class Desk:
 
     def _watch(self) -> None:
         while not self._stopped.wait(self.settings.refresh_s):
-            self.look()
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001  # a defect: what is shown stays, and the next look tries again
+                _log.exception("looking for a new pair failed")
+                self.failure = Failure(f"it failed unexpectedly ({type(error).__name__})", datetime.now(UTC))
 
     def stop(self) -> None:
         """End the thread and close what is open; the process is about to end."""

@@ -24,6 +24,8 @@ from churn.model.registry import Registry
 from churn.model.store import open_store
 from churn.score.outcomes import import_outcomes
 from churn.settings import Settings
+from pages.act import call_list
+from pages.shared import data
 
 from .browsing import settled
 from .conftest import Served
@@ -234,6 +236,17 @@ def test_a_suppression_table_of_others_is_doubted(run_page: Run, home: Path) -> 
     told = "Of 1 customer number in the table of who must not be called, none is known here, so it keeps nobody"
     assert [one.value for one in app.warning if one.value.replace("\\", "").startswith(told)]
     assert app.title[0].value.startswith("Calling")
+
+
+def test_a_suppression_table_that_keeps_everybody_leaves_an_empty_page(run_page: Run, home: Path) -> None:
+    (home / "config.yaml").write_text("suppression: dnc.csv\n")
+    reachable().select("customer").write_csv(home / "dnc.csv")
+    app = run_page(home, PAGE)
+    assert not app.exception
+    pair = data.desk().pair
+    assert pair is not None
+    call_list.prepare(pair)  # what would keep the desk from starting if it failed
+    assert "Nobody" in app.title[0].value
 
 
 @pytest.mark.parametrize("told", ["1e20", "many", "-1", "nan"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -90,6 +91,47 @@ def test_what_pages_open_with_is_prepared(
     kinds = {key[0] for key in prepared}
     assert [key for key in asked if isinstance(key, tuple) and key[0] in kinds and key not in prepared] == []
     assert kinds >= {"cohort table", "riskiest", "influences", "profit", "gains", "list rows"}
+
+
+def test_a_page_that_cannot_be_prepared_takes_no_other_with_it(
+    workspace: Path, run_page: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from pages.understand import cohorts, overview
+
+    run_page(workspace)
+    pair, prepared = data.desk().pair, []
+    assert pair is not None
+
+    def broken(_: data.Pair) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(overview, "prepare", broken)
+    monkeypatch.setattr(cohorts, "prepare", prepared.append)
+    served._prepare(pair)
+    assert prepared == [pair]
+    assert "pages.understand.overview could not be prepared" in caplog.text
+
+
+def test_a_look_that_fails_unexpectedly_ends_no_desk(
+    workspace: Path, run_page: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_page(workspace)
+    desk = data.desk()
+    looks: list[int] = []
+
+    def broken(self: data.Desk) -> None:
+        looks.append(1)
+        if len(looks) == 3:
+            self._stopped.set()
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(data.Desk, "look", broken)
+    monkeypatch.setattr(desk, "settings", dataclasses.replace(desk.settings, refresh_s=0.01))
+    desk._watch()
+    desk._stopped.clear()
+    assert len(looks) == 3
+    assert desk.pair is not None
+    assert desk.state()["failure"] == "it failed unexpectedly (ZeroDivisionError)"
 
 
 def test_run_hands_its_settings_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
