@@ -8,7 +8,8 @@ understand, so that such a version refuses the folder in words instead of guessi
 
 1. The first.
 2. In the schema: columns that grow by themselves (`clock`), conditions as text in rules, evidence of derivations and rules.
-3. Only what was rewritten to leave a customer out (`rewritten`): the store keeps a file under another name (`at`).
+3. In the schema: groups that must fare alike (`fairness`). A file under another name in the store (`at`), rewritten there to
+   leave a customer out (`rewritten`).
 """
 
 from __future__ import annotations
@@ -25,8 +26,7 @@ from typing import Any, Literal
 from churn.errors import BundleRejected, in_words
 from churn.model.store import disk
 
-FORMAT = 2
-REWRITTEN = 3
+FORMAT = 3
 NAME = "manifest.json"
 ADVICE = {  # what to do about damage, by kind
     "model": "restore it from a backup, or use another version: churn models",
@@ -34,7 +34,7 @@ ADVICE = {  # what to do about damage, by kind
 }
 
 Kind = Literal["model", "scoring"]
-_READS = range(1, REWRITTEN + 1)
+_READS = range(1, FORMAT + 1)
 _FACTS: dict[str, type | tuple[type, ...]] = {"kind": str, "created": str, "simulated": bool, "schema_hash": str, "files": dict}
 
 
@@ -114,12 +114,12 @@ def parse(data: bytes, where: str, kind: Kind | None = None) -> dict[str, Any]:
         raise BundleRejected(f"{where} is damaged: a manifest is a table of names and values")
     form = document.get("format")
     if form not in _READS:
-        if isinstance(form, int) and form > REWRITTEN:
+        if isinstance(form, int) and form > FORMAT:
             raise BundleRejected(
                 f"{where} was written by a newer version of churn{_by(document)}: its format is {form}, and this one reads up to "
-                f"{REWRITTEN}; update churn"
+                f"{FORMAT}; update churn"
             )
-        raise BundleRejected(f"{where}: format {form!r} is not known; this version reads formats up to {REWRITTEN}")
+        raise BundleRejected(f"{where}: format {form!r} is not known; this version reads formats up to {FORMAT}")
     if document.get("sum") != _own_sum(document):
         raise BundleRejected(f"{where} was altered: its content does not match its own sum")
     for name, wanted in _FACTS.items():
@@ -157,7 +157,7 @@ def rewritten(facts: Mapping[str, Any], folder: Path, stamps: Mapping[str, str],
     old = facts["files"]
     files = {**old, **{name: {**facts_of(folder / name), "at": at} for name, at in stamps.items()}}
     gone = [*facts.get("rewritten", ()), *(stored(name, old[name]) for name in stamps)]
-    document = {**facts, **changed, "format": REWRITTEN, "written_by": _program(), "files": files, "rewritten": gone}
+    document = {**facts, **changed, "format": FORMAT, "written_by": _program(), "files": files, "rewritten": gone}
     if (place := next(_not_finite(document), None)) is not None:
         raise BundleRejected(f"it cannot be rewritten: its figure {place} is no number that can be shown")
     return document

@@ -391,7 +391,7 @@ class Registry:
         """Remove from the store what a rewriting left behind of the content before, and say how many objects that were."""
         place = f"{_PLACES[kind]}/{name}"
         facts = self._facts(kind, name)
-        if facts["format"] != manifest.REWRITTEN:
+        if not facts.get("rewritten"):
             return 0
         kept = {manifest.stored(file, wanted) for file, wanted in facts["files"].items()}
         limit = f"{datetime.now(UTC) - _STRANGER:{_STAMP}}"
@@ -514,7 +514,7 @@ class Registry:
     def _fetch(self, place: str, facts: dict[str, Any], folder: Path) -> None:
         """Copy a model or scoring into a folder, each file under its own name whatever the store calls it."""
         self._store.download(place, folder)
-        if facts["format"] != manifest.REWRITTEN:
+        if not facts.get("rewritten"):
             return
         with disk(folder, "written"):
             for name in facts.get("rewritten", ()):

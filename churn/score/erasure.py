@@ -432,7 +432,7 @@ class _Erasure:
             if self.registry.renew_copy("scoring", info.id):
                 self._count("cache")
         for version in self.registry.versions():
-            if not version.problem and version.facts["format"] == manifest.REWRITTEN:
+            if not version.problem and version.facts.get("rewritten"):
                 self._tried(self._renew_model, version.version)
         with disk(base, "written"):
             for file in base.glob("*.duckdb") if base.is_dir() else ():
@@ -446,7 +446,7 @@ class _Erasure:
 
     def _rewritten_scorings(self) -> Iterator[Any]:
         for info in self.registry.scorings():
-            if not info.problem and info.facts["format"] == manifest.REWRITTEN:
+            if not info.problem and info.facts.get("rewritten"):
                 yield info
 
     def _unreached(self, kept: records_of.Kept | None) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlparse
 
@@ -280,6 +281,7 @@ def test_the_desk_shows_what_it_has_while_cut_off_and_recovers(
         def close(self) -> None: ...
 
         id = str(pointer.scoring)
+        facts = MappingProxyType({"sum": "none"})
 
     bundle = Registry(open_store(own_clients), own_clients).load_model(pointer.model)
     desk.pair = shown = Pair(pointer, bundle, Nothing())
