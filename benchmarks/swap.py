@@ -9,10 +9,12 @@ it names: each row of each scoring and of each part of the log is scored once mo
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
+import json
 import os
 import random
 import re
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +26,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+_ROOT = Path(__file__).resolve().parents[1]
 ROWS = int(os.environ.get("CHURN_BENCH_ROWS", 20_000))
 SESSIONS = int(os.environ.get("CHURN_BENCH_VISITORS", 20))
 SWAPS = int(os.environ.get("CHURN_BENCH_SWAPS", 50))
@@ -112,20 +115,21 @@ async def _swap(home: Path, url: str, tables: Sequence[pl.DataFrame], sessions: 
             _look(await visitor.run(draw.choice(sorted(visitor.pages))), pairs, found)
             await asyncio.sleep(draw.uniform(*_THINK_S))
 
-    context = multiprocessing.get_context("spawn")
-    stop, scored = context.Event(), context.Array("i", 2)
+    stop = home / "stop"
     files = [home / f"table-{number}.parquet" for number in range(len(tables))]
     for file, table in zip(files, tables, strict=True):
         table.write_parquet(file)
-    scorer = context.Process(target=_score_on, args=(home, files, stop, scored))
-    scorer.start()
+    command = [sys.executable, "-m", "benchmarks.swap", str(home), str(stop), *map(str, files)]
+    scorer = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True)
     living = [asyncio.create_task(live(visitor, random.Random(number))) for number, visitor in enumerate(visitors)]
     await asyncio.to_thread(_change_on, home, changes, found)
-    stop.set()
-    await asyncio.to_thread(scorer.join, 120)
-    found.scorings, found.told = scored[0], found.told + scored[1]
-    if scorer.exitcode != 0:
-        found.errors.append(f"the scoring run ended with {scorer.exitcode}")
+    stop.touch()
+    printed, _ = await asyncio.to_thread(scorer.communicate, timeout=120)
+    if scorer.returncode != 0:
+        found.errors.append(f"the scoring run ended with {scorer.returncode}")
+    else:
+        found.scorings, told = json.loads(printed)
+        found.told += told
     await _all_follow(visitors, registry, found)
     over.set()
     await asyncio.gather(*living)
@@ -203,8 +207,9 @@ def _change_on(home: Path, changes: int, found: Found) -> None:
         time.sleep(draw.uniform(0.1, 1.0))
 
 
-def _score_on(home: Path, files: list[Path], stop: Any, scored: Any) -> None:
-    """A process that scores the base and publishes it, as `churn score --publish` does, until it is told to stop."""
+def _score_on(home: Path, stop: Path, files: Sequence[Path]) -> None:
+    """Score the base and publish it, as `churn score --publish` does, until the file `stop` is there; print how often that won
+    and how often it came second."""
     from churn.errors import StoreConflict
     from churn.model.store import open_store
     from churn.score.batch import score
@@ -212,8 +217,8 @@ def _score_on(home: Path, files: list[Path], stop: Any, scored: Any) -> None:
 
     registry, settings = _workspace(home)
     frames = [pl.read_parquet(file) for file in files]
-    turn = 0
-    while not stop.is_set():
+    turn, scored = 0, [0, 0]
+    while not stop.exists():
         turn += 1
         pointer = registry.pointer()
         model = registry.load_model(pointer.model)
@@ -223,7 +228,8 @@ def _score_on(home: Path, files: list[Path], stop: Any, scored: Any) -> None:
             scored[0] += 1
         except StoreConflict:
             scored[1] += 1
-        stop.wait(0.5)
+        time.sleep(0.5)
+    print(json.dumps(scored))
 
 
 def _hold_against(home: Path, found: Found) -> None:
@@ -273,3 +279,7 @@ def _write(home: Path) -> list[pl.DataFrame]:
     first = score(tables[0], model.model)
     publish(first, model, registry, open_store(settings), as_of=date.today(), who="bench", action="promote")
     return tables
+
+
+if __name__ == "__main__":
+    _score_on(Path(sys.argv[1]), Path(sys.argv[2]), [Path(name) for name in sys.argv[3:]])

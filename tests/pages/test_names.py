@@ -43,7 +43,7 @@ ODD = {
     "security": "has_SEC=1",
     "plan": "COL_17",
 }
-SCHEMAS = ("small", "odd", pytest.param("demo", marks=pytest.mark.xdist_group("demo")))
+SCHEMAS = ("odd", pytest.param("demo", marks=pytest.mark.xdist_group("demo")))
 
 
 def _odd_document() -> dict[str, Any]:
