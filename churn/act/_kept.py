@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from churn.data.arrays import loaded
 from churn.data.disk import disk
 
 _FILES: Final = 4  # of earlier scorings that stay in a folder of the cache
@@ -23,7 +24,7 @@ def kept(path: Path, work: Callable[[], Mapping[str, NDArray[Any]]]) -> Mapping[
     """
     with disk(path, "read"):
         try:
-            with np.load(path, allow_pickle=False) as found:
+            with loaded(path) as found:
                 return dict(found)
         except (FileNotFoundError, ValueError, EOFError, zipfile.BadZipFile):
             pass

@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 from pydantic import ValidationError
 
+from churn.data.arrays import loaded
 from churn.data.schema import Schema
 from churn.errors import BundleRejected, SchemaError
 from churn.model import estimator, manifest
@@ -230,7 +231,7 @@ class _Reader:
 
     def tables_model(self, schema: Schema) -> ScoringModel:
         try:
-            with np.load(io.BytesIO(self._files[TABLES]), allow_pickle=False) as stored:
+            with loaded(io.BytesIO(self._files[TABLES])) as stored:
                 arrays = {name: stored[name] for name in stored.files}
         except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise self._refused(TABLES, error) from error

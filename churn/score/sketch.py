@@ -32,6 +32,7 @@ import numpy.typing as npt
 import polars as pl
 
 from churn.base.snapshot import RISK
+from churn.data.arrays import loaded
 from churn.data.schema import Feature
 from churn.errors import BundleRejected, DataError, NotInStore, StoreConflict, StoreDamaged
 from churn.model.bundle import HOLDOUT, Bundle
@@ -217,7 +218,7 @@ class Sketch:
     def from_bytes(cls, data: bytes) -> Sketch:
         """Raises StoreDamaged for what is no sketch."""
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            with loaded(io.BytesIO(data)) as stored:
                 facts = json.loads(stored["facts"].tobytes())
                 counts, registers = stored["counts"].astype(np.int64), stored["registers"].astype(np.uint8)
             if facts["format"] != _FORMAT or registers.shape != (_REGISTERS,) or counts.ndim != 1:
