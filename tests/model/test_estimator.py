@@ -562,7 +562,7 @@ def test_real_tables_reconcile(real_table: Callable[[str], Path], name: str, key
         (hist, categories),
         (CalibratedClassifierCV(make_pipeline(columns, forest), cv=2), given),
     )
-    few = pl.concat([table.head(150).select(schema.names), distorted(table, schema, 0, 50)])
+    few = pl.concat([table.head(50).select(schema.names), distorted(table, schema, 0, 20)])
     for trained, rows in models:
         of = EstimatorModel.build(schema, skops_file.dump(trained.fit(rows, y)), table)
         expected = trained.predict_proba(rows)[:, [str(one) for one in trained.classes_].index(positive)]
