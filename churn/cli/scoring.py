@@ -194,6 +194,7 @@ def import_(
     context: typer.Context,
     table: Annotated[str, typer.Argument(metavar="TABLE", help="Table with the key, the outcome and the day it became known.")],
     query: Annotated[str | None, typer.Option(help="SQL to run, for a database; sheet name, for XLSX.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Take them even if they contradict what is known of many.")] = False,
     store: Annotated[str | None, typer.Option(help="Store to use: a folder or s3://bucket/prefix.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -206,6 +207,9 @@ def import_(
     Without snapshots, import each export of the base as it comes, such as one a month, with its day as `known_at`. For a
     campaign a customer counts as having left if that was known by the last day that counts, and as having stayed if they were
     still there then.
+
+    A file that contradicts what is known of 20 customers or more, and of more than a tenth of those it names, is refused as a
+    whole: most likely Yes and No are swapped, or the keys are another table's.
     """
     settings = real_workspace(context, store=store)
     registry = registry_of(settings)
@@ -213,7 +217,8 @@ def import_(
     if pointer is None:
         raise NoChampion("there is no champion, so nothing says which column is which; train one first: churn train …")
     schema = registry.load_model(pointer.model).schema
-    report = import_outcomes(read_table(table, query=query, settings=settings, real=True), schema, open_store(settings))
+    told = read_table(table, query=query, settings=settings, real=True)
+    report = import_outcomes(told, schema, open_store(settings), force=force)
     if as_json:
         print_json(asdict(report))
     else:
@@ -225,8 +230,9 @@ def import_(
             out.print(escape(f"{where}: {customers(report.unknown_keys)}, such as {named}."))
         if report.contradicted:
             named = ", ".join(report.contradicted[:_NAMED])
-            holds = "what was known last holds" if schema.snapshot else "that they left stands"
-            both = f"{customers(len(report.contradicted))}, such as {named}, said to have left and later to have stayed"
+            holds = "what was known last holds, and on one day that they left" if schema.snapshot else "that they left stands"
+            both = f"{customers(len(report.contradicted))} said to have left, and to have still been there on that day or later"
+            both += f", such as {named}"
             out.print(escape(f"Contradicting: {both}; {holds}."), style="yellow")
         for problem in report.damaged:
             out.print(escape(f"Not looked at for who was scored here: {problem}."), style="yellow")

@@ -5,7 +5,8 @@ evidence and never altered. What is imported later adds to what was known:
 
 - In a table with snapshots two answers about one snapshot are about the same days, so the one known last holds.
 - Without them a customer who left is still gone in the next export, so leaving holds from the first day that says it, and "still
-  there" of a later day contradicts it. An import says whom it contradicts.
+  there" on that day or later contradicts it. An import says whom it contradicts; one that contradicts what is known of many is
+  taken for a mistake (Yes and No swapped, another customer's keys) and refused before anything is written.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
+from churn import words
 from churn.data import values
 from churn.data.schema import Schema
 from churn.errors import DataError, StoreConflict, StoreDamaged
@@ -32,6 +34,8 @@ KNOWN_AT_COLUMN, LEFT_COLUMN = "known_at", "left"
 _SCHEMA = {KEY: pl.String(), AS_OF: pl.Date(), LEFT: pl.Int8(), KNOWN_AT: pl.Date()}
 _PART = re.compile(r"outcomes/[0-9a-f]{20}\.parquet")
 _SHOWN = 20
+_MANY, _SHARE = 20, 0.1  # customers of whom an import may newly contradict what is known, and their share of those it touches
+_AGAINST = "they are said to have left, and to have still been there on that day or later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class OutcomeReport:
 
     `left` of `accepted` customers left; `unknown_keys` were never predicted for (accepted all the same; `examples` names some);
     `new` is False where these very rows had been imported before; `part` is their name in the store, None if there were none;
-    `contradicted`: customers of whom it is known by now both that they left and, no earlier, that they stayed;
+    `contradicted`: customers of whom it is said by now both that they left and that they were there on that day or later;
     `damaged`: what is wrong with each part of the log that could not be looked into for who was predicted for.
     """
 
@@ -71,7 +75,13 @@ class OutcomeReport:
 
 
 def import_outcomes(
-    table: pl.DataFrame, schema: Schema, store: Store, *, known: Collection[str] | None = None, today: date | None = None
+    table: pl.DataFrame,
+    schema: Schema,
+    store: Store,
+    *,
+    known: Collection[str] | None = None,
+    today: date | None = None,
+    force: bool = False,
 ) -> OutcomeReport:
     """Check outcomes and add them to the store.
 
@@ -84,14 +94,18 @@ def import_outcomes(
     table: raw, as `churn.data.source.read_table` gives it.
     known: keys that predictions exist for; read from the log unless given.
     today: no outcome can be known later than that; the day it is unless given.
+    force: take rows that contradict what is known, however many they are.
 
     Raises
     ------
-    DataError: a column is missing, or dates in it cannot be read for certain. Single bad rows are refused, not raised.
+    DataError: a column is missing, dates in it cannot be read for certain, or the rows newly contradict what is known of 20
+        customers or more and of more than a tenth of those they touch; nothing was written. Single bad rows are refused, not
+        raised.
     """
     if table.is_empty():
         raise DataError("the outcomes have no rows")
     rows, refused = _read(table, schema, today or datetime.now(UTC).date(), forgotten.of(store))
+    contradicted = _contradicted(rows, store, force=force)
     part, new = (None, False) if rows.is_empty() else _write(rows, store)
     have, damaged = (frozenset(known), ()) if known is not None else log.keys(store)
     strangers = rows.filter(~pl.col(KEY).is_in(list(have)))[KEY].unique(maintain_order=True)
@@ -104,7 +118,7 @@ def import_outcomes(
         part=part,
         new=new,
         damaged=damaged,
-        contradicted=_contradicted(rows, store),
+        contradicted=contradicted,
     )
 
 
@@ -157,15 +171,34 @@ def statements(
     return pl.concat(frames).unique().sort(KEY, AS_OF, KNOWN_AT, LEFT)
 
 
-def _contradicted(rows: pl.DataFrame, store: Store) -> tuple[str, ...]:
-    """Of the customers of an import, those of whom both is known by now: that they left, and later that they stayed."""
+def _contradicted(rows: pl.DataFrame, store: Store, *, force: bool) -> tuple[str, ...]:
+    """Of the customers of an import, those of whom both will be said: that they left, and that they were there no earlier.
+
+    Raises
+    ------
+    DataError: they are too many for corrections, not counting those of whom both is said already.
+    """
     if rows.is_empty():
         return ()
     told = statements(store).join(rows.select(KEY, AS_OF), on=(KEY, AS_OF), how="semi", nulls_equal=True)
+    both = _both(pl.concat([told, rows]))
+    fresh, touched = sorted(both - _both(told)), told[KEY].n_unique()
+    if not force and len(fresh) >= _MANY and len(fresh) > _SHARE * touched:
+        whom, share = words.counted(len(fresh), "customer"), words.percent(len(fresh) / touched)
+        raise DataError(
+            f"the outcomes contradict what is known of {whom}, {share} of the {words.count(touched)} of whom an outcome is known "
+            f"already, such as {words.sentence_list(fresh[:2])}: {_AGAINST}. Nothing was recorded. "
+            "Are Yes and No swapped, or the keys another table's? To take them all the same: churn outcomes import … --force"
+        )
+    return tuple(sorted(both))
+
+
+def _both(told: pl.DataFrame) -> set[str]:
+    """Customers of whom it is said that they left, and that they were there on that day or later."""
     gone = pl.col(KNOWN_AT).filter(pl.col(LEFT) == 1).min()
     stayed = pl.col(KNOWN_AT).filter(pl.col(LEFT) == 0).max()
     both = told.group_by(KEY, AS_OF).agg(gone=gone, stayed=stayed).filter(pl.col("stayed") >= pl.col("gone"))
-    return tuple(both[KEY].unique().sort().to_list())
+    return set(both[KEY].to_list())
 
 
 def _write(rows: pl.DataFrame, store: Store) -> tuple[str, bool]:

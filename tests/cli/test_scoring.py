@@ -144,6 +144,20 @@ def test_outcomes_name_what_is_not_taken_and_take_the_rest(trained: Desk) -> Non
     ]
 
 
+def test_outcomes_that_say_the_opposite_are_refused_unless_forced(trained: Desk) -> None:
+    known = customers().select("customer_id", "left", known_at=pl.lit("2026-11-20"))
+    known.write_csv(trained.home / "o.csv")
+    trained.done("outcomes", "import", "o.csv")
+    swapped = known.with_columns(left=pl.when(pl.col("left") == "Yes").then(pl.lit("No")).otherwise(pl.lit("Yes")))
+    swapped.write_csv(trained.home / "swapped.csv")
+    ran = trained.run("outcomes", "import", "swapped.csv")
+    assert ran.code == 2
+    assert "contradict what is known of 700 customers, 100% of the 700" in ran.line
+    forced = trained.done("outcomes", "import", "swapped.csv", "--force").out
+    assert "Recorded: 700 outcomes, 356 of them left." in forced
+    assert "Contradicting: 700 customers said to have left, and to have still been there on that day or later" in forced
+
+
 def test_a_damaged_part_of_the_log_does_not_hide_what_was_recorded(trained: Desk) -> None:
     (part,) = (trained.home / "models" / "default" / "log").rglob("*.parquet")
     part.write_bytes(part.read_bytes()[:100])

@@ -12,7 +12,7 @@ from churn.errors import SettingsError, SourceError
 from churn.renew.refresh import Refreshed, Table, refresh
 from churn.score import log, quarantine
 
-from .conftest import DAYS, World
+from .conftest import DAYS, SCHEMA, World
 
 DAY = DAYS[4]
 
@@ -89,6 +89,14 @@ def test_outcomes_come_along_and_their_failing_stops_nothing(world: World, sourc
     missing = _refresh(world, source, told)
     assert (missing.outcomes, missing.published is not None) == (None, True)
     assert missing.problems[0].startswith("Outcomes were not imported: column 'id' is not in the outcomes")
+
+    known = world.story.known(DAY + timedelta(days=10)).filter(pl.col("known_at") <= DAY)
+    yes, no = SCHEMA.target.positive, SCHEMA.target.negative
+    opposite = pl.when(pl.col(SCHEMA.target.column) == yes).then(pl.lit(no)).otherwise(pl.lit(yes))
+    known.with_columns(opposite.alias(SCHEMA.target.column)).write_csv(told)
+    swapped = _refresh(world, source, told)
+    assert (swapped.outcomes, swapped.published is not None) == (None, True)
+    assert swapped.problems[0].startswith("Outcomes were not imported: the outcomes contradict what is known of ")
 
 
 def test_without_a_source_and_with_one_that_is_gone(world: World) -> None:

@@ -120,6 +120,53 @@ def test_a_correction_of_a_snapshot_holds_and_is_told(dated: Schema, store: Stor
     assert outcomes.read(store).rows() == [("A", date(2026, 9, 1), 0, date(2026, 11, 5))]
 
 
+def _swapped(customers: int, wrong: int, day: str, *, undo: bool = False) -> pl.DataFrame:
+    """Every third customer left; of the first `wrong` the opposite is said where `undo`."""
+    left = [(number % 3 == 0) != (undo and number < wrong) for number in range(customers)]
+    rows = [(f"K{number:03}", "2026-09-01", "Yes" if gone else "No", day) for number, gone in enumerate(left)]
+    return _raw(*rows)
+
+
+@pytest.mark.parametrize("snapshots", [True, False])
+def test_a_file_that_says_the_opposite_of_what_is_known_is_refused_before_anything_is_written(
+    snapshots: bool, schema: Schema, dated: Schema, store: Store
+) -> None:
+    used = dated if snapshots else schema
+    first, opposite = _swapped(90, 90, "2026-10-05"), _swapped(90, 90, "2026-10-05", undo=True)
+    _import(first, used, store)
+    before = outcomes.read(store)
+    with pytest.raises(
+        DataError, match=r"contradict what is known of 90 customers, 100% of the 90 .*such as K000 and K001.*--force"
+    ):
+        _import(opposite, used, store)
+    assert outcomes.read(store).equals(before)
+    assert len(store.list("outcomes/")) == 1
+    taken = _import(opposite, used, store, force=True)
+    assert (taken.new, len(taken.contradicted)) == (True, 90)
+    for table in (first, opposite):  # what is on record already contradicts nothing anew
+        assert not _import(table, used, store).new
+
+
+@pytest.mark.parametrize(("customers", "wrong", "refused"), [(90, 19, False), (90, 20, True), (300, 30, False), (300, 31, True)])
+def test_corrections_of_few_are_taken(customers: int, wrong: int, refused: bool, schema: Schema, store: Store) -> None:
+    _import(_swapped(customers, 0, "2026-10-05"), schema, store)
+    again = _swapped(customers, wrong, "2026-10-05", undo=True)
+    if refused:
+        with pytest.raises(DataError, match=f"of {wrong} customers"):
+            _import(again, schema, store)
+    else:
+        assert len(_import(again, schema, store).contradicted) == wrong
+
+
+def test_many_who_leave_after_they_stayed_contradict_nothing(schema: Schema, store: Store) -> None:
+    rows = [(f"K{number:03}", "x", "No", "2026-10-05") for number in range(50)]
+    _import(_raw(*rows), schema, store)
+    later = _import(_raw(*((key, day, "Yes", "2026-10-06") for key, day, *_ in rows)), schema, store)
+    assert (later.accepted, later.contradicted) == (50, ())
+    with pytest.raises(DataError, match="and to have still been there on that day or later"):
+        _import(_raw(*((key, day, "No", "2026-10-07") for key, day, *_ in rows)), schema, store)
+
+
 def test_nothing_good_writes_nothing(dated: Schema, store: Store) -> None:
     report = _import(_raw(("A", "2026-09-01", "maybe", "2026-09-10")), dated, store)
     assert (report.accepted, report.part, report.new) == (0, None, False)
