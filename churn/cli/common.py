@@ -26,7 +26,7 @@ from churn.model.store import open_store
 from churn.principal import person
 from churn.score import forgotten
 from churn.settings import DEMO, Settings
-from churn.words import counted, sentence_list
+from churn.words import sentence_list
 
 REFUSED, CONFLICT, STOPPED = 2, 3, 130  # exit codes; 1 is for what is done and has something wrong in it
 _STILL_S = 15.0  # how long a piped command may be silent
@@ -115,7 +115,7 @@ def last_day(table: pl.DataFrame, schema: Schema) -> date:
 def without_forgotten(table: pl.DataFrame, schema: Schema, settings: Settings) -> tuple[pl.DataFrame, list[str]]:
     """A conformed table without customers who asked to be forgotten, and a remark where it had any."""
     kept, rows = forgotten.of(open_store(settings)).without(table, schema.key)
-    return kept, [f"Left out: {counted(rows, 'row')} of customers who asked to be forgotten."] if rows else []
+    return kept, [forgotten.left_out(rows)] if rows else []
 
 
 def who(settings: Settings) -> str:

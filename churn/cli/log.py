@@ -148,7 +148,8 @@ def import_(
         named = ", ".join(repr(name) for name in done.absent[:5]) + (" …" if len(done.absent) > 5 else "")
         remarks.append(f"Not in the table, so not watched: {named}.")
     if done.forgotten:
-        remarks.append(f"Left out: {words.counted(done.forgotten, 'prediction')} for customers who asked to be forgotten.")
+        whom = "a customer" if done.forgotten == 1 else "customers"
+        remarks.append(f"Left out: {words.counted(done.forgotten, 'prediction')} for {whom} who asked to be forgotten.")
     if not ours:
         remarks.append(f"Model {model} is not in the store: its predictions are kept, and cannot be compared with a reference.")
     if as_json:

@@ -34,7 +34,7 @@ from churn.data.source import read_table, shown_url
 from churn.errors import DataError, NoChampion, PromotionRefused, SettingsError
 from churn.model.registry import Pointer, Registry, ScoringInfo
 from churn.model.store import open_store
-from churn.score import batch, people
+from churn.score import batch, forgotten, people
 from churn.score.outcomes import import_outcomes
 from churn.score.publish import publish as publish_scoring
 from churn.understand.account import Typical
@@ -222,7 +222,7 @@ def import_(
     if as_json:
         print_json(asdict(report))
     else:
-        known = "Recorded" if report.new else "Already recorded"
+        known = "Recorded" if report.new or report.part is None else "Already recorded"
         out.print(f"{known}: {words.counted(report.accepted, 'outcome')}, {report.left:,} of them left.")
         if report.unknown_keys:
             named = ", ".join(report.examples[:_NAMED])
@@ -234,6 +234,8 @@ def import_(
             both = f"{customers(len(report.contradicted))} said to have left, and to have still been there on that day or later"
             both += f", such as {named}"
             out.print(escape(f"Contradicting: {both}; {holds}."), style="yellow")
+        if report.forgotten:
+            out.print(forgotten.left_out(report.forgotten))
         for problem in report.damaged:
             out.print(escape(f"Not looked at for who was scored here: {problem}."), style="yellow")
         for refusal in report.refused[:_SHOWN]:

@@ -12,6 +12,7 @@ from datetime import date
 
 import polars as pl
 
+from churn import words
 from churn.act import segments
 from churn.data import incoming
 from churn.data.incoming import IncomingReport
@@ -97,6 +98,7 @@ def refresh(
     shown = _shown(desk, pointer)
     step("Reading outcomes", 0, 0)
     told, problems = _outcomes(desk, bundle, outcomes, today)
+    unsaid = [f"Outcomes: {forgotten.left_out(told.forgotten)}"] if told and told.forgotten else []
     step("Reading", 0, 0)
     raw = read_table(table.place, query=table.query, settings=desk.settings, real=real(desk.settings))
     step("Checking", 0, 0)
@@ -110,7 +112,7 @@ def refresh(
         today=today,
     )
     held = scored = published = None
-    warnings = [check.words for check in report.warnings]
+    warnings = [*unsaid, *(check.words for check in report.warnings)]
     if report.status == "bad" and not quarantine.is_released(desk.store, report.batch):
         held = quarantine.hold(desk.store, raw, report, source=shown_url(table.place))
     else:
@@ -146,8 +148,10 @@ def _outcomes(desk: Desk, bundle: Bundle, given: Table | None, today: date) -> t
         told = import_outcomes(raw, bundle.schema, desk.store, today=today)
     except ChurnError as error:
         return None, [f"Outcomes were not imported: {error}"]
-    refused = [f"{len(told.refused):,} outcomes were not taken; the first: {told.refused[0]}"] if told.refused else []
-    return told, refused
+    if not told.refused:
+        return told, []
+    verb = "was" if len(told.refused) == 1 else "were"
+    return told, [f"{words.counted(len(told.refused), 'outcome')} {verb} not taken; the first: {told.refused[0]}"]
 
 
 def _score(desk: Desk, bundle: Bundle, raw: pl.DataFrame, reasons: int, step: Progress) -> tuple[Scored, list[str]]:
@@ -158,7 +162,7 @@ def _score(desk: Desk, bundle: Bundle, raw: pl.DataFrame, reasons: int, step: Pr
         raise DataError("the table has no customer to score")
     warnings = [*without_values(conformed, bundle.reference, schema), *remarks(conformed, schema)]
     if dropped:
-        warnings.append(f"{dropped:,} rows of customers who asked to be forgotten were left out.")
+        warnings.append(forgotten.left_out(dropped))
     some, sample = settings.slow_reasons, settings.slow_sample
     return batch.score(conformed, bundle.model, reasons, slow_reasons=some, slow_sample=sample, progress=step), warnings
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from churn import words
 from churn.errors import NotInStore, StoreConflict, StoreDamaged, in_words
 from churn.model.store import Store
 
@@ -59,6 +60,12 @@ NOBODY = Forgotten("", frozenset())
 def hashed(key: str, salt: str) -> str:
     """A key as 128 bits that do not show it: BLAKE2b(key) keyed with the salt, in hexadecimal digits."""
     return hashlib.blake2b(key.encode(), key=salt.encode(), digest_size=16).hexdigest()
+
+
+def left_out(rows: int) -> str:
+    """How many rows of a table were left out, in a sentence that names nobody."""
+    whose, verb = ("a customer", "was") if rows == 1 else ("customers", "were")
+    return f"{words.counted(rows, 'row')} of {whose} who asked to be forgotten {verb} left out."
 
 
 def pseudonym(key: str, salt: str) -> str:

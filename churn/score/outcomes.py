@@ -60,7 +60,8 @@ class OutcomeReport:
     `left` of `accepted` customers left; `unknown_keys` were never predicted for (accepted all the same; `examples` names some);
     `new` is False where these very rows had been imported before; `part` is their name in the store, None if there were none;
     `contradicted`: customers of whom it is said by now both that they left and that they were there on that day or later;
-    `damaged`: what is wrong with each part of the log that could not be looked into for who was predicted for.
+    `damaged`: what is wrong with each part of the log that could not be looked into for who was predicted for;
+    `forgotten`: rows left out, neither accepted nor refused, because their customers asked to be forgotten.
     """
 
     accepted: int
@@ -72,6 +73,7 @@ class OutcomeReport:
     new: bool
     damaged: tuple[str, ...] = ()
     contradicted: tuple[str, ...] = ()
+    forgotten: int = 0
 
 
 def import_outcomes(
@@ -104,7 +106,7 @@ def import_outcomes(
     """
     if table.is_empty():
         raise DataError("the outcomes have no rows")
-    rows, refused = _read(table, schema, today or datetime.now(UTC).date(), forgotten.of(store))
+    rows, refused, left_out = _read(table, schema, today or datetime.now(UTC).date(), forgotten.of(store))
     contradicted = _contradicted(rows, store, force=force)
     part, new = (None, False) if rows.is_empty() else _write(rows, store)
     have, damaged = (frozenset(known), ()) if known is not None else log.keys(store)
@@ -119,6 +121,7 @@ def import_outcomes(
         new=new,
         damaged=damaged,
         contradicted=contradicted,
+        forgotten=left_out,
     )
 
 
@@ -220,7 +223,7 @@ def _write(rows: pl.DataFrame, store: Store) -> tuple[str, bool]:
 
 def _read(
     table: pl.DataFrame, schema: Schema, today: date, gone: forgotten.Forgotten = forgotten.NOBODY
-) -> tuple[pl.DataFrame, tuple[Refusal, ...]]:
+) -> tuple[pl.DataFrame, tuple[Refusal, ...], int]:
     outcome = schema.target.column if schema.target.column in table.columns else LEFT_COLUMN
     for column in (schema.key, *([schema.snapshot.column] if schema.snapshot else []), outcome, KNOWN_AT_COLUMN):
         if column not in table.columns:
@@ -228,11 +231,11 @@ def _read(
             raise DataError(
                 f"column {column!r}{also} is not in the outcomes; they have {', '.join(map(repr, table.columns[:10]))}"
             )
-    refusals = _Refusals(table)
     key = values.keys(table[schema.key])
     key = key.set(values.blank(key), None)
+    nobody = gone.among(key)  # not refused, for a refusal shows a cell of theirs
+    refusals = _Refusals(table, nobody)
     refusals.add(schema.key, key.is_null(), "is the key and must not be empty")
-    refusals.add(schema.key, gone.among(key), "names a customer who asked to be forgotten")
     left = _left(table[outcome], schema)
     expected = f"{schema.target.positive!r} or what is not it" if outcome == schema.target.column else "yes or no"
     if outcome == schema.target.column and schema.target.negative is not None:
@@ -252,15 +255,16 @@ def _read(
     rows = pl.DataFrame({KEY: key, AS_OF: as_of, LEFT: left, KNOWN_AT: known_at})
     apart = rows.select((pl.col(LEFT).n_unique().over(KEY, AS_OF, KNOWN_AT) > 1).fill_null(False)).to_series()
     refusals.add(outcome, apart & key.is_not_null(), "says two different things about one customer on one day")
-    return rows.filter(~refusals.rows).unique(maintain_order=True).sort(KEY, AS_OF, KNOWN_AT), refusals.by_row
+    rows = rows.filter(~refusals.rows).unique(maintain_order=True).sort(KEY, AS_OF, KNOWN_AT)
+    return rows, refusals.by_row, int(nobody.sum())
 
 
 class _Refusals:
-    """Rows refused so far, each for its first reason only."""
+    """Rows that are not taken so far: those left out from the start, and those refused, each for its first reason only."""
 
-    def __init__(self, table: pl.DataFrame) -> None:
+    def __init__(self, table: pl.DataFrame, left_out: pl.Series) -> None:
         self._table = table
-        self.rows = pl.Series([False] * table.height, dtype=pl.Boolean)
+        self.rows = left_out
         self._found: list[Refusal] = []
 
     @property

@@ -82,9 +82,20 @@ def test_a_customer_is_forgotten_with_a_receipt(scored: Desk) -> None:
     assert GONE not in json.dumps(receipt)
     again = scored.done("score", "t.csv", "--publish", "--as-of", "2026-11-09").out
     assert "699 customers scored" in again
-    assert "Left out: 1 row of customers who asked to be forgotten." in again
+    assert "1 row of a customer who asked to be forgotten was left out." in again
     assert scored.run("explain", GONE).code == 2
     assert scored.done("doctor").code == 0
+    told = pl.DataFrame({"customer_id": [GONE], "left": ["Yes"], "known_at": ["2026-11-20"]})
+    told.write_csv(scored.home / "known.csv")
+    assert scored.done("outcomes", "import", "known.csv").out.splitlines() == [
+        "Recorded: 0 outcomes, 0 of them left.",
+        "1 row of a customer who asked to be forgotten was left out.",
+    ]
+    twice = pl.concat([told, told.with_columns(known_at=pl.lit("soon"))])
+    twice.write_csv(scored.home / "known.csv")
+    ran = scored.done("outcomes", "import", "known.csv")
+    assert "2 rows of customers who asked to be forgotten were left out." in ran.out
+    assert GONE not in ran.out
 
 
 def test_a_batch_held_back_is_shown_released_and_dropped(trained: Desk) -> None:

@@ -237,10 +237,11 @@ def test_a_forgotten_customer_does_not_come_back(desk: Desk) -> None:
     log.append(desk.store, rows, desk.schema, model="v1", as_of=SECOND, run="other", source="file")
     table = pl.DataFrame({"customer": [GONE, "C0003"], "churned": ["Yes", "Yes"], "known_at": ["2026-11-21"] * 2})
     report = outcomes.import_outcomes(table, desk.schema, desk.store, today=date(2026, 12, 1))
-    assert (report.accepted, str(report.refused[0])) == (
-        1,
-        "row 1: column 'customer' names a customer who asked to be forgotten; it has 'C0007'",
-    )
+    assert (report.accepted, report.refused, report.forgotten, report.unknown_keys) == (1, (), 1, 0)
+    bad = table.with_columns(known_at=pl.lit("soon"))
+    told = outcomes.import_outcomes(bad, desk.schema, desk.store, today=date(2026, 12, 1))
+    assert [refusal.row for refusal in told.refused] == [2], "what is wrong with a forgotten customer's row is not told"
+    assert told.forgotten == 1
     log.compact(desk.store)
     assert desk.holding(GONE) == []
 
