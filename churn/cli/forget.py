@@ -35,7 +35,7 @@ def forget(
 
     The desk keeps running. What is evidence of a campaign stays under a pseudonym; exported files and backups cannot be reached
     from here, and the receipt names them. It holds no key, only a salted hash. Killed half way, the same command finishes it;
-    done twice, it finds nothing. Exit code 1 if something could not be done, which the output names.
+    done twice, it says so. Exit code 1 if something could not be done, which the output names.
     """
     settings = settings_of(context, store=store)
     if receipt is not None and not receipt.parent.is_dir():
@@ -70,6 +70,8 @@ def _print(key: str, made: erasure.Receipt) -> None:
     out.print(f"[bold]{escape(key)}[/]: {escape(made.sentence)}")
     for problem in made.problems:
         out.print(escape(f"  Not done: {problem}."), style="bold red")
+    if made.earlier and not made.since and not made.problems:
+        return
     out.print("Stays:")
     for line in made.stays:
         out.print(escape(f"  {line}"))

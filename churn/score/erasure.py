@@ -81,6 +81,7 @@ class Receipt:
     """What an erasure did; `customer` is the salted hash of the key, which the receipt does not name.
 
     `found`: how many of each kind of thing were taken out or rewritten, by place (`log`, `scorings` …); of a dry run, would be.
+    `earlier`: when it had been finished before, if it had; `since`: of what was found, what only this time.
     `stays`: what is kept and why. `unreached`: what may hold the customer and cannot be reached from here.
     `problems`: what could not be done; the erasure is not finished then, and is to be started again.
     """
@@ -95,25 +96,37 @@ class Receipt:
     unreached: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     dry: bool = False
+    earlier: datetime | None = None
+    since: Mapping[str, int] = field(default_factory=dict)
     again: bool = False  # whether the customer had been forgotten, or begun to be, before
 
     @property
     def sentence(self) -> str:
         """What was done, in one sentence."""
-        told = [f"{words.count(number)} {_PLACES[place][number != 1]}" for place, number in self.found.items() if number]
+        counted = self.since if self.earlier else self.found
+        told = [f"{words.count(number)} {_PLACES[place][number != 1]}" for place, number in counted.items() if number]
         if self.dry:
             return (
                 f"Would be rewritten or removed: {words.sentence_list(told)}." if told else "There is nothing of this customer."
             )
         if self.problems:
             return f"Not finished: {words.counted(len(self.problems), 'place')} could not be rewritten. Start it again."
+        if self.earlier:
+            before = f"Already forgotten on {words.day(self.earlier.date())}; "
+            return (
+                f"{before}found since, and rewritten or removed: {words.sentence_list(told)}."
+                if told
+                else f"{before}nothing was found."
+            )
         if not told:
             return "There was nothing of this customer; from now on they are left out."
         return f"Forgotten. Rewritten or removed: {words.sentence_list(told)}."
 
     def to_dict(self) -> dict[str, Any]:
-        times = {"started": self.started.isoformat(), "finished": self.finished.isoformat() if self.finished else None}
-        return {"format": _FORMAT, **asdict(self), **times, "found": dict(self.found), "sentence": self.sentence}
+        moments = {"started": self.started, "finished": self.finished, "earlier": self.earlier}
+        times = {name: moment.isoformat() if moment else None for name, moment in moments.items()}
+        counts = {"found": dict(self.found), "since": dict(self.since)}
+        return {"format": _FORMAT, **asdict(self), **times, **counts, "sentence": self.sentence}
 
 
 def forget(
@@ -208,11 +221,10 @@ class _Erasure:
             self.progress(doing, place, len(steps))
             self._tried(step)
             if not self.dry:  # so that a receipt counts what was done before a kill
-                self._note(stone, made, None)
+                self._note(stone, made)
         self._unreached(kept)
         self.progress("Done", len(steps), len(steps))
-        finished = None if self.problems or self.dry else datetime.now(UTC)
-        return self._note(stone, made, finished, again=before is not None)
+        return self._note(stone, made, datetime.now(UTC), again=before is not None)
 
     # -- the stone and the receipt -------------------------------------------
 
@@ -224,15 +236,20 @@ class _Erasure:
             return _read_receipt(self.store, stone)
         return None
 
-    def _note(self, stone: str, made: Receipt, finished: datetime | None, *, again: bool = False) -> Receipt:
-        """The receipt so far, kept in the store unless nothing is to be changed."""
+    def _note(self, stone: str, made: Receipt, finished: datetime | None = None, *, again: bool = False) -> Receipt:
+        """The receipt so far, kept in the store unless nothing is to be changed. A finished one stays so until more is found."""
+        since = {place: self.found[place] for place in _PLACES if self.found.get(place)}
+        if not since:
+            finished = made.finished or finished
         found = {place: made.found.get(place, 0) + self.found.get(place, 0) for place in {**made.found, **self.found}}
         noted = replace(
             made,
             found={place: found[place] for place in _PLACES if found.get(place)},
             unreached=tuple(self.unreached),
             problems=tuple(dict.fromkeys(self.problems)),
-            finished=finished,
+            finished=None if self.problems or self.dry else finished,
+            earlier=made.finished,
+            since=since,
             dry=self.dry,
             again=again,
         )

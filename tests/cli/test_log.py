@@ -80,6 +80,9 @@ def test_a_customer_is_forgotten_with_a_receipt(scored: Desk) -> None:
     (receipt,) = json.loads((scored.home / "receipt.json").read_text())
     assert receipt["reason"] == "asked by mail"
     assert GONE not in json.dumps(receipt)
+    (twice,) = scored.done("forget", GONE).out.splitlines()
+    assert twice.startswith(f"{GONE}: Already forgotten on ")
+    assert twice.endswith("; nothing was found.")
     again = scored.done("score", "t.csv", "--publish", "--as-of", "2026-11-09").out
     assert "699 customers scored" in again
     assert "1 row of a customer who asked to be forgotten was left out." in again

@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sql
 
+from churn import words
 from churn.base.records import EVENTS, EXPORTS, MEMBERS, SCENARIOS, Records
 from churn.base.snapshot import ROWS, Snapshot
 from churn.data import incoming
@@ -220,10 +221,23 @@ def test_done_again_it_finds_nothing_and_says_so(desk: Desk) -> None:
     again = desk.forget()
     assert again.again
     assert again.found == first.found
+    assert first.finished is not None
+    day = words.day(first.finished.date())
+    assert again.sentence == f"Already forgotten on {day}; nothing was found."
+    assert (again.finished, again.since) == (first.finished, {})
     changed = {Path(name).name for name, told in desk.sums().items() if before.get(name) != told}
     assert len(changed) == 1, "only the receipt is written anew"
     assert erasure.receipt(desk.store, GONE) is not None
     assert erasure.receipt(desk.store, "C0008") is None
+
+    back = pl.DataFrame({"__key__": [GONE], "__as_of__": [None], "__left__": [1], "__known_at__": [SECOND]})
+    part = io.BytesIO()
+    back.cast({"__as_of__": pl.Date, "__left__": pl.Int8}).write_parquet(part)
+    desk.store.write(f"outcomes/{'0' * 20}.parquet", part.getvalue())  # a backup was brought back
+    third = desk.forget()
+    assert third.sentence == f"Already forgotten on {day}; found since, and rewritten or removed: 1 outcome."
+    assert third.finished is not None
+    assert third.finished > first.finished
 
 
 def test_a_forgotten_customer_does_not_come_back(desk: Desk) -> None:
