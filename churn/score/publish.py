@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from churn.base.snapshot import POINTS
+import polars as pl
+
+from churn.base.snapshot import CONTACTS, POINTS, ROWS
 from churn.errors import BundleRejected, ChurnError, NoChampion, NotInStore, PromotionRefused, StoreConflict
+from churn.model import manifest
 from churn.model.bundle import Bundle
 from churn.model.interactions import Interactions
 from churn.model.registry import Pointer, Registry
@@ -78,6 +81,7 @@ def publish(
     gone = forgotten.of(store).among(scored.rows[bundle.schema.key])
     scored, left_out = without(scored, gone), int(gone.sum())
     run = run_id(scored, model_version=version, schema=bundle.model.schema, as_of=as_of)
+    run = _before_erasure(registry, scored, bundle, as_of) or run
     now = registry.pointer()
     if action == "publish":
         if now is None:
@@ -137,6 +141,38 @@ def _there(registry: Registry, run: str, scored: Scored, now: Pointer | None) ->
             return id
         _log.warning("it is published anew: %s", damage)
     return None
+
+
+def _before_erasure(registry: Registry, scored: Scored, bundle: Bundle, as_of: date) -> str | None:
+    """The run of these very rows, where it has lost customers who were forgotten since; None where there is none.
+
+    Its id is made of all rows it once had, theirs too, so it is known again by those that are left.
+    """
+    asked = (bundle.version, as_of.isoformat(), bundle.schema.hash, scored.rows.height, manifest.REWRITTEN)
+    for info in registry.scorings():
+        if info.problem or asked != tuple(info.facts.get(name) for name in ("model", "as_of", "schema_hash", "rows", "format")):
+            continue
+        try:
+            folder = registry.scoring_folder(info.id)
+        except (BundleRejected, NotInStore) as error:
+            _log.warning("whether it is the same run cannot be told: %s", error)
+            continue
+        contacts = folder / CONTACTS
+        if _same_rows(scored.rows, pl.read_parquet(folder / ROWS), bundle.schema.needed) and _same_rows(
+            scored.contacts, pl.read_parquet(contacts) if contacts.exists() else None
+        ):
+            return str(info.facts["run"])
+    return None
+
+
+def _same_rows(ours: pl.DataFrame | None, theirs: pl.DataFrame | None, columns: Sequence[str] | None = None) -> bool:
+    """Whether two tables, the key first, have the same rows, in whatever order."""
+    if ours is None or theirs is None:
+        return ours is theirs
+    columns = columns or ours.columns
+    if not set(columns) <= set(theirs.columns):
+        return False
+    return ours.select(columns).sort(columns[0]).equals(theirs.select(columns).sort(columns[0]))
 
 
 def _was_shown(registry: Registry, run: str) -> bool:

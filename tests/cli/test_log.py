@@ -86,6 +86,9 @@ def test_a_customer_is_forgotten_with_a_receipt(scored: Desk) -> None:
     again = scored.done("score", "t.csv", "--publish", "--as-of", "2026-11-09").out
     assert "699 customers scored" in again
     assert "1 row of a customer who asked to be forgotten was left out." in again
+    before = scored.done("log", "list", "--json").json
+    scored.done("score", "t.csv", "--publish", "--as-of", "2026-11-08", "--force")
+    assert scored.done("log", "list", "--json").json == before, "the same rows of the same day are the same run"
     assert scored.run("explain", GONE).code == 2
     assert scored.done("doctor").code == 0
     told = pl.DataFrame({"customer_id": [GONE], "left": ["Yes"], "known_at": ["2026-11-20"]})

@@ -260,6 +260,21 @@ def test_a_forgotten_customer_does_not_come_back(desk: Desk) -> None:
     assert desk.holding(GONE) == []
 
 
+def test_the_same_rows_published_again_after_an_erasure_are_the_same_run(desk: Desk) -> None:
+    before = desk.registry.pointer()
+    assert before
+    desk.forget()
+    desk.forget("C0011")
+    table = desk.make_table(desk.schema, 40, 2)
+    again = desk.publish(table, SECOND)
+    assert (again.new, again.forgotten, again.pointer.scoring) == (False, 2, before.scoring)
+    told = log.read(desk.store, since=SECOND, columns=[log.KEY])
+    assert (told.height, told[log.KEY].n_unique()) == (38, 38)
+    without = table.filter(~pl.col("customer").is_in([GONE, "C0011"]))
+    assert not desk.publish(without, SECOND).new, "nor if the table no longer has them"
+    assert desk.publish(without.with_columns(tenure=pl.col("tenure") + 1), SECOND).new, "other values are another run"
+
+
 def test_the_hash_of_a_stone_needs_the_store_s_own_salt(desk: Desk) -> None:
     desk.forget()
     gone = forgotten.of(desk.store)
