@@ -60,8 +60,8 @@ def publish(
 
     Whatever fails before the swap leaves the desk as it was. A swap that loses the race takes the log part back; the scoring's
     files stay in the store, seen by nobody, and serve if the same run is repeated. The same run (date, model, schema and
-    values) done again changes nothing, unless it asks for more reasons than are kept, or what lies in the store is damaged; nor
-    does one that loses to the same run.
+    values, but for customers forgotten since) done again changes nothing, unless it asks for more reasons than are kept, or what
+    lies in the store is damaged; nor does one that loses to the same run.
 
     Parameters
     ----------
