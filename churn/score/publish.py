@@ -14,7 +14,6 @@ import polars as pl
 
 from churn.base.snapshot import CONTACTS, POINTS, ROWS
 from churn.errors import BundleRejected, ChurnError, NoChampion, NotInStore, PromotionRefused, StoreConflict
-from churn.model import manifest
 from churn.model.bundle import Bundle
 from churn.model.interactions import Interactions
 from churn.model.registry import Pointer, Registry
@@ -148,9 +147,11 @@ def _before_erasure(registry: Registry, scored: Scored, bundle: Bundle, as_of: d
 
     Its id is made of all rows it once had, theirs too, so it is known again by those that are left.
     """
-    asked = (bundle.version, as_of.isoformat(), bundle.schema.hash, scored.rows.height, manifest.REWRITTEN)
+    asked = (bundle.version, as_of.isoformat(), bundle.schema.hash, scored.rows.height)
     for info in registry.scorings():
-        if info.problem or asked != tuple(info.facts.get(name) for name in ("model", "as_of", "schema_hash", "rows", "format")):
+        if info.problem or not info.facts.get("rewritten"):
+            continue
+        if asked != tuple(info.facts.get(name) for name in ("model", "as_of", "schema_hash", "rows")):
             continue
         try:
             folder = registry.scoring_folder(info.id)
