@@ -117,7 +117,9 @@ def refresh(
             out.print(escape(problem), style="yellow")
     if done.held is not None:
         refused = (
-            f"the table was held back and the desk is as it was. {done.report.sentence} See: churn quarantine show {done.held.id}"
+            f"the table was held back and the desk is as it was. {done.report.sentence} "
+            f"See: churn quarantine show {done.held.id}; "
+            f"to take it all the same: churn quarantine release {done.held.id} --reason WHY, and this command again"
         )
         err.print(f"churn: {refused}", markup=False, style="bold red")
         raise typer.Exit(REFUSED)

@@ -42,8 +42,8 @@ class Limits:
     range_bad: float = 0.3
     levels_warn: float = 0.01  # of a column's values of a level the schema does not know
     levels_bad: float = 0.5
-    rows_warn: tuple[float, float] = (0.8, 1.5)
-    rows_bad: tuple[float, float] = (0.5, 4.0)
+    rows_warn: tuple[float, float] = (0.9, 1.5)
+    rows_bad: tuple[float, float] = (0.7, 4.0)
     age_warn: float = 8.0
     age_bad: float = 45.0
     errors: float = 3.0  # standard errors that a share must differ by to count as changed
@@ -248,7 +248,7 @@ def _rows(rows: int, before: int | None, limits: Limits) -> Iterator[Check]:
     for name, (low, high) in (("warn", limits.rows_warn), ("bad", limits.rows_bad)):
         if not low <= ratio <= high:
             status, limit = ("bad" if name == "bad" else "warn"), low if ratio < low else high
-    told = f"{words.capital(words.counted(rows, 'customer'))}; the desk shows {words.count(before)}."
+    told = f"{words.capital(words.counted(rows, 'customer'))}; the desk showed {words.count(before)}."
     if ratio < limits.rows_bad[0]:
         told += " This looks like part of an export."
     yield Check("rows", None, status, told, ratio, limit)

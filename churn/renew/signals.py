@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 
 from churn import words
@@ -92,10 +92,9 @@ def of_estimate(changes: Iterable[Change], history: Iterable[WindowPerformance],
     )
 
 
-def of_bad_data(held: Mapping[date, str], today: date) -> Signal:
-    """Batches that are held back and that nobody has decided about, by the day they came: what is wrong with each in words."""
-    words_of = [held[day] for day in sorted(held)]
-    return Signal(BAD_DATA, (Window(today, today, bool(held), words_of[-1].rstrip(".") if held else ""),))
+def of_bad_data(held: Sequence[str], today: date) -> Signal:
+    """Batches that are held back and that nobody has decided about, oldest first: what is wrong with each in words."""
+    return Signal(BAD_DATA, (Window(today, today, bool(held), held[-1] if held else ""),))
 
 
 def of_age(scored: datetime | None, today: date, settings: Settings) -> Signal:

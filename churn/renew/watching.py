@@ -201,7 +201,7 @@ def _look(desk: Desk, champion: Bundle, pointer: Pointer, today: date, every: Ev
         *signals.of_drift(moved, schema, settings),
         signals.of_loss(losses, found, version),
         signals.of_estimate(changes, found, version),
-        signals.of_bad_data(_held(desk, pointer), today),
+        signals.of_bad_data(_held(desk), today),
         signals.of_age(shown.created if shown else None, today, settings),
     )
     return _Seen(moved, found, signalled)
@@ -221,10 +221,10 @@ def _test_joint(
     return joint.read(desk.store, champion.version)
 
 
-def _held(desk: Desk, pointer: Pointer) -> Mapping[date, str]:
-    """Batches in quarantine that nobody has decided about and after which no table was shown, with what is wrong with each."""
-    waiting = [one for one in quarantine.batches(desk.store) if one.released is None and one.since > pointer.since]
-    return {one.since.date(): _without_values(one) for one in waiting}
+def _held(desk: Desk) -> list[str]:
+    """What is wrong with each batch in quarantine that nobody has decided about, oldest first; a good table that came after it
+    decides nothing."""
+    return [_without_values(one) for one in quarantine.batches(desk.store) if one.released is None]
 
 
 def _without_values(held: quarantine.Held) -> str:

@@ -47,11 +47,13 @@ def test_refresh_twice_is_once_and_says_what_it_did(nightly: Desk) -> None:
 
 
 def test_a_bad_table_ends_with_2_and_a_line(nightly: Desk) -> None:
-    pl.read_csv(nightly.home / "t.csv").head(40).write_csv(nightly.home / "t.csv")
+    pl.read_csv(nightly.home / "t.csv").head(350).write_csv(nightly.home / "t.csv")
     pointer = nightly.pointer
     ran = nightly.run("refresh")
     assert ran.code == 2
     assert "the table was held back and the desk is as it was. This table must not be scored." in ran.err
+    assert "350 customers; the desk showed 700." in ran.err
+    assert f"churn quarantine release {nightly.done('quarantine', 'list', '--json').json[0]['id']} --reason" in ran.err
     assert "bad" in ran.out
     assert nightly.pointer == pointer
     listed = nightly.done("alerts", "list", "--json").json

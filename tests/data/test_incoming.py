@@ -89,11 +89,13 @@ def test_who_comes_twice_is_named() -> None:
 @pytest.mark.parametrize(
     ("size", "status", "end"),
     [
-        (1000, "ok", "the desk shows 1,000."),
-        (700, "warn", "the desk shows 1,000."),
-        (300, "bad", "This looks like part of an export."),
-        (1600, "warn", "the desk shows 1,000."),
-        (4100, "bad", "the desk shows 1,000."),
+        (1000, "ok", "1,000 customers; the desk showed 1,000."),
+        (900, "ok", "the desk showed 1,000."),
+        (899, "warn", "899 customers; the desk showed 1,000."),
+        (700, "warn", "the desk showed 1,000."),
+        (699, "bad", "the desk showed 1,000. This looks like part of an export."),
+        (1600, "warn", "the desk showed 1,000."),
+        (4100, "bad", "the desk showed 1,000."),
     ],
 )
 def test_how_many_rows_came(size: int, status: str, end: str) -> None:
