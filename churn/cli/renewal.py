@@ -71,7 +71,8 @@ def refresh(
     """Bring the desk up to date: outcomes, table, check, scoring, log, watch. The one command for every night; twice is harmless.
 
     A table that must not be scored is held back with its report, the desk stays as it was, and the exit code is 2: see
-    churn quarantine. Exit code 1: done, but something beside it failed that the output names, such as a channel for alerts.
+    churn quarantine. The same code ends a run whose table cannot be read; an alert says so. Exit code 1: done, but something
+    beside it failed that the output names, such as a channel for alerts.
     """
     from churn.renew import refresh as renew
 
@@ -91,7 +92,7 @@ def refresh(
                 "model": done.model,
                 "as_of": done.as_of,
                 "held": done.held.id if done.held else None,
-                "checks": [asdict(check) for check in (*done.report.bad, *done.report.warnings)],
+                "checks": [asdict(check) for check in (*done.report.bad, *done.report.warnings)] if done.report else [],
                 "rows": done.scored.rows.height if done.scored else 0,
                 "mean_risk": float(done.scored.rows[RISK].to_numpy().mean()) if done.scored else None,
                 "scoring": done.published.scoring if done.published else None,
@@ -101,6 +102,7 @@ def refresh(
                 "problems": done.problems,
                 "watch": _document(done.watched),
             }
+            | ({"error": str(done.unread), "kind": type(done.unread).__name__} if done.unread else {})
         )
     else:
         if done.outcomes is not None:
@@ -115,7 +117,10 @@ def refresh(
         _print(done.watched)
         for problem in done.problems:
             out.print(escape(problem), style="yellow")
-    if done.held is not None:
+    if done.unread is not None:
+        err.print(f"churn: {done.unread}", markup=False, style="bold red")
+        raise typer.Exit(REFUSED)
+    if done.held is not None and done.report is not None:
         refused = (
             f"the table was held back and the desk is as it was. {done.report.sentence} "
             f"See: churn quarantine show {done.held.id}; "

@@ -97,6 +97,12 @@ def of_bad_data(held: Sequence[str], today: date) -> Signal:
     return Signal(BAD_DATA, (Window(today, today, bool(held), held[-1] if held else ""),))
 
 
+def of_unread(why: str, today: date) -> Signal:
+    """Whether the table of this run could not be read, and why; empty where it was read."""
+    window = Window(today, today, bool(why), why.rstrip("."))
+    return Signal(BAD_DATA, (window,), subject="source", label="The table could not be read")
+
+
 def of_age(scored: datetime | None, today: date, settings: Settings) -> Signal:
     """Whether what the desk shows is out of date; nothing where it shows nobody."""
     if scored is None:

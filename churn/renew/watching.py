@@ -79,6 +79,7 @@ def watch(
     today: date,
     environ: Mapping[str, str] | None = None,
     act: bool = True,
+    unread: str | None = None,
     progress: Progress | None = None,
 ) -> Watched:
     """Look at the champion's log up to a day, keep alerts by it, send them, and renew the model where that is due.
@@ -88,6 +89,8 @@ def watch(
     today: outcomes and predictions of later days do not count.
     environ: where the password of the mail server is; `os.environ` unless given.
     act: False only looks, keeps alerts and says what is due; no model is trained or changed.
+    unread: why the table of this run could not be read, without values of it; empty where it was read, and None where nobody
+        tried, which leaves an alert about it as it is.
 
     Raises
     ------
@@ -112,7 +115,8 @@ def watch(
     step("Counting what was logged", 0, 0)
     built = sketch.ensure(desk.store, desk.registry)
     seen = _look(desk, champion, pointer, today, every, rules, step)
-    conditions = rules.judge(seen.signals)
+    found_now = seen.signals if unread is None else (*seen.signals, signals.of_unread(unread, today))
+    conditions = rules.judge(found_now)
     changes = alerts.update(desk.records, conditions, model=champion.version, today=today, now=desk.now)
     step("Sending alerts", 0, 0)
     delivered = notify.deliver(desk.records, desk.settings, environ=os.environ if environ is None else environ)

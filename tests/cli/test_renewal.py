@@ -60,6 +60,15 @@ def test_a_bad_table_ends_with_2_and_a_line(nightly: Desk) -> None:
     assert [one["cause"] for one in listed] == ["bad-data"]
 
 
+def test_a_table_that_is_not_there_ends_with_2_a_line_and_an_alert(nightly: Desk) -> None:
+    ran = nightly.run("refresh", "gone.csv", "--json")
+    assert ran.line == "gone.csv: no such file"
+    assert (ran.json["error"], ran.json["kind"]) == ("gone.csv: no such file", "SourceError")
+    assert (ran.json["checks"], ran.json["scoring"]) == ([], None)
+    (alert,) = nightly.done("alerts", "list", "--json").json
+    assert alert["words"] == "The table could not be read: gone.csv: no such file."
+
+
 def test_a_channel_that_fails_ends_with_1_and_names_no_address(nightly: Desk) -> None:
     nightly.settings("gate_ece: 0.15\nmlflow: ''\nalert_webhook: http://127.0.0.1:9/S3CRET\nalert_attempts: 1\n")
     lost = Condition(rules.REALISED_LOSS, "", "v1", "raised", "The model errs more than it promised.", TODAY, TODAY)

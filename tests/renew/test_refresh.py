@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from churn.errors import SettingsError, SourceError
+from churn.renew import watching
 from churn.renew.refresh import Refreshed, Table, refresh
 from churn.score import log, quarantine
 
@@ -104,5 +105,32 @@ def test_outcomes_come_along_and_their_failing_stops_nothing(world: World, sourc
 def test_without_a_source_and_with_one_that_is_gone(world: World) -> None:
     with pytest.raises(SettingsError, match="set 'source'"):
         _refresh(world, None)
-    with pytest.raises(SourceError):
-        _refresh(world, world.desk.settings.home / "gone.csv")
+    home = world.desk.settings.home
+    assert isinstance(_refresh(world, home / "gone.csv").unread, SourceError)
+
+
+@pytest.mark.parametrize(("text", "why"), [(None, "no such file"), ("", "is empty"), ("id,day,tenure\n", "a header but no rows")])
+def test_a_table_that_cannot_be_read_raises_an_alert_until_one_can(
+    world: World, source: Path, text: str | None, why: str
+) -> None:
+    lost = world.desk.settings.home / "lost.csv"
+    if text is not None:
+        lost.write_text(text)
+    before = _state(world)
+    found = _refresh(world, lost)
+    assert (found.report, found.held, found.published, _state(world)) == (None, None, None, before)
+    (alert,) = found.watched.open
+    assert alert.cause == "bad-data"
+    assert alert.words.startswith("The table could not be read: ")
+    assert alert.words.endswith(f"{why}.")
+    assert _refresh(world, lost).watched.changes.opened == ()
+    assert watching.watch(world.desk, today=DAY, environ={}).changes.closed == ()  # no table was looked for
+    assert _refresh(world, source).watched.changes.closed == (alert.id,)
+
+
+def test_an_alert_quotes_nothing_of_a_table(world: World) -> None:
+    ragged = world.desk.settings.home / "ragged.csv"
+    ragged.write_text("id,'Ann Smith','Ann Smith'\n1,2,3\n")
+    found = _refresh(world, ragged)
+    assert "Ann Smith" in str(found.unread)
+    assert "Ann Smith" not in found.watched.open[0].words
