@@ -122,10 +122,10 @@ def refresh(
         raise typer.Exit(REFUSED)
     if done.held is not None and done.report is not None:
         refused = (
-            f"the table was held back and the desk is as it was. {done.report.sentence} "
-            f"See: churn quarantine show {done.held.id}; "
-            f"to take it all the same: churn quarantine release {done.held.id} --reason WHY, and this command again"
+            f"the table was held back and the desk is as it was. {done.report.sentence} See: churn quarantine show {done.held.id}"
         )
+        if done.report.releasable:
+            refused += f"; to take it all the same: churn quarantine release {done.held.id} --reason WHY, and this command again"
         err.print(f"churn: {refused}", markup=False, style="bold red")
         raise typer.Exit(REFUSED)
     if done.problems:

@@ -25,9 +25,18 @@ from churn.data.schema import Schema
 from churn.errors import DataError
 
 Status = Literal["ok", "warn", "bad"]
-What = Literal["schema", "duplicates", "missing", "range", "levels", "rows", "freshness"]
+What = Literal["columns", "schema", "duplicates", "missing", "range", "levels", "rows", "freshness"]
 _ORDER: dict[Status, int] = {"bad": 0, "warn": 1, "ok": 2}
-_REPEATED = "must not repeat"
+_REPEATED, _ABSENT = "must not repeat", "is not in the table"  # how the rules begin
+_STRUCTURAL: frozenset[What] = frozenset({"columns", "schema", "duplicates"})
+_KINDS: dict[What, str] = {
+    "columns": "a column is missing",
+    "schema": "cells that cannot be read",
+    "duplicates": "customers that come twice",
+    "missing": "values that are missing",
+    "range": "values out of range",
+    "levels": "values never seen",
+}
 _NAMED = 3  # values or columns that a sentence names
 _KEPT = 200  # violations that a report keeps; all of them are counted
 
@@ -63,6 +72,26 @@ class Check:
     value: float | None = None
     limit: float | None = None
 
+    @property
+    def structural(self) -> bool:
+        """Whether it is about what no model can score, or a day that is still to come: nobody's judgement changes that."""
+        return self.status == "bad" and (self.what in _STRUCTURAL or self._future)
+
+    @property
+    def kind(self) -> str:
+        """What is wrong in a few words, without a value from the table."""
+        if self.what == "rows":
+            return f"far {'fewer' if (self.value or 0) < 1 else 'more'} customers than before"
+        if self.what == "freshness":
+            if self._future:
+                return "a day that is still to come"
+            return "older rows than the desk shows" if self.limit == 0 else "rows that are too old"
+        return _KINDS[self.what]
+
+    @property
+    def _future(self) -> bool:
+        return self.what == "freshness" and (self.value or 0) < 0
+
 
 @dataclass(frozen=True, slots=True)
 class IncomingReport:
@@ -90,6 +119,11 @@ class IncomingReport:
     @property
     def warnings(self) -> tuple[Check, ...]:
         return tuple(check for check in self.checks if check.status == "warn")
+
+    @property
+    def releasable(self) -> bool:
+        """Whether somebody may say that the table is right after all: a judgement can be wrong, a missing column is not there."""
+        return not any(check.structural for check in self.checks)
 
     @property
     def sentence(self) -> str:
@@ -159,10 +193,13 @@ def refuse(report: IncomingReport) -> None:
 
 
 def _schema(errors: tuple[Violation, ...]) -> Iterator[Check]:
-    found = [error for error in errors if not error.rule.startswith(_REPEATED)]
-    if found:
-        yield Check("schema", None, "bad", f"{words.capital(quality.message(found))}.", float(len(found)), 0.0)
-    else:
+    columns = [error for error in errors if error.rule.startswith(_ABSENT)]
+    cells = [error for error in errors if not error.rule.startswith((_ABSENT, _REPEATED))]
+    if columns:
+        yield Check("columns", None, "bad", f"{words.capital(quality.message(columns))}.", float(len(columns)), 0.0)
+    if cells:
+        yield Check("schema", None, "bad", f"{words.capital(quality.message(cells))}.", float(len(cells)), 0.0)
+    elif not columns:
         yield Check("schema", None, "ok", "Every cell can be read as the schema says.", 0.0, 0.0)
 
 

@@ -125,7 +125,7 @@ def refresh(
     )
     held = scored = published = None
     warnings = [*unsaid, *(check.words for check in report.warnings)]
-    if report.status == "bad" and not quarantine.is_released(desk.store, report.batch):
+    if report.status == "bad" and not (report.releasable and quarantine.is_released(desk.store, report.batch)):
         held = quarantine.hold(desk.store, raw, report, source=shown_url(table.place))
     else:
         scored, remarked = _score(desk, bundle, raw, reasons, step)

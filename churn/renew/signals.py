@@ -22,6 +22,8 @@ from churn.watch.rules import (
     Window,
 )
 
+_NAMED = 3  # tables held back that an alert names, the latest
+
 
 def of_drift(history: Sequence[WindowDrift], schema: Schema, settings: Settings) -> tuple[Signal, ...]:
     """The risk, each column that matters enough (`alert_weight`), and all columns together.
@@ -93,8 +95,11 @@ def of_estimate(changes: Iterable[Change], history: Iterable[WindowPerformance],
 
 
 def of_bad_data(held: Sequence[str], today: date) -> Signal:
-    """Batches that are held back and that nobody has decided about, oldest first: what is wrong with each in words."""
-    return Signal(BAD_DATA, (Window(today, today, bool(held), held[-1] if held else ""),))
+    """Batches that are held back and that nobody has decided about, oldest first: what is wrong with each, and its id."""
+    told = "; ".join(held[::-1][:_NAMED])
+    more = f"; and {words.count(len(held) - _NAMED)} before" if len(held) > _NAMED else ""
+    label = "A table is held back" if len(held) == 1 else f"{words.capital(words.counted(len(held), 'table'))} are held back"
+    return Signal(BAD_DATA, (Window(today, today, bool(held), f"{told}{more}"),), label=label)
 
 
 def of_unread(why: str, today: date) -> Signal:

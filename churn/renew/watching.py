@@ -28,15 +28,6 @@ from churn.watch.performance import WindowPerformance
 from churn.watch.rules import BAD_DATA, Condition, Rules, Signal
 from churn.words import sentence_list
 
-_WRONG = {
-    "schema": "cells that cannot be read",
-    "duplicates": "customers who come twice",
-    "missing": "missing values",
-    "range": "values out of range",
-    "levels": "values never seen",
-    "rows": "its number of rows",
-    "freshness": "its age",
-}
 Progress = Callable[[str, int, int], None]
 Every = Literal["day", "week", "month"]
 _STUCK = timedelta(hours=6)  # a training that was begun longer ago and left no word has been killed
@@ -228,13 +219,12 @@ def _test_joint(
 def _held(desk: Desk) -> list[str]:
     """What is wrong with each batch in quarantine that nobody has decided about, oldest first; a good table that came after it
     decides nothing."""
-    return [_without_values(one) for one in quarantine.batches(desk.store) if one.released is None]
+    return [_without_values(one) for one in quarantine.batches(desk.store) if not one.let_through]
 
 
 def _without_values(held: quarantine.Held) -> str:
     """What is wrong with a batch, without any value from it: the checks that failed and how many cells they are about."""
-    failed = dict.fromkeys(_WRONG[check.what] for check in held.report.bad)
-    return f"batch {held.id} is held back for {sentence_list(failed)}"
+    return f"{sentence_list(dict.fromkeys(check.kind for check in held.report.bad))} ({held.id})"
 
 
 def _in_shadow(desk: Desk) -> str | None:

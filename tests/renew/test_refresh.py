@@ -71,6 +71,22 @@ def test_a_bad_table_is_held_back_and_the_desk_stays(world: World, source: Path)
     assert _refresh(world, source).watched.open == ()
 
 
+def test_an_alert_tells_of_every_table_that_is_held_back(world: World, source: Path) -> None:
+    rows = world.story.of(DAY)
+    rows.drop("fee").write_parquet(source)
+    first = _refresh(world, source)
+    assert first.held is not None
+    assert first.watched.open[0].words == f"A table is held back: a column is missing ({first.held.id})."
+    rows.head(300).write_parquet(source)
+    second = _refresh(world, source)
+    assert second.held is not None
+    (alert,) = second.watched.open
+    assert alert.words.startswith("2 tables are held back: ")
+    assert f"far fewer customers than before ({second.held.id})" in alert.words
+    quarantine.release(world.store, second.held, who="ann", reason="A branch was sold")
+    assert _refresh(world, source).watched.open[0].words == first.watched.open[0].words
+
+
 def test_a_table_that_somebody_released_is_scored(world: World, source: Path) -> None:
     world.story.of(DAY).head(900).write_parquet(source)  # 60% of the base
     held = _refresh(world, source).held
