@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from churn import words
 from churn.data.schema import Schema
-from churn.errors import SchemaError, SettingsError, StoreUnavailable, WorkspaceMixed
+from churn.errors import DataError, SchemaError, SettingsError, StoreUnavailable, WorkspaceMixed
 from churn.model.gates import Check
 from churn.model.metrics import Metrics
 from churn.model.registry import Registry
@@ -84,13 +85,20 @@ def settings_of(context: typer.Context, *, store: str | None = None, **given: An
 
 
 def real_workspace(context: typer.Context, **given: Any) -> Settings:
-    """The same for a command that brings data in: refuses the demo workspace, which holds simulated data only."""
+    """The same for a command that brings data in or renews the model: refuses the demo workspace, which is simulated."""
     settings = settings_of(context, **given)
     if settings.simulated:
         raise WorkspaceMixed(
             f"the workspace '{DEMO}' holds simulated data only and is written by `churn demo`; choose another one"
         )
     return settings
+
+
+def not_ahead(day: date, about: str = "the rows are about") -> date:
+    """The day, refused where it lies in the future anywhere on earth. Raises DataError."""
+    if day > (datetime.now(UTC) + timedelta(hours=14)).date():  # today where the day begins first
+        raise DataError(f"{about} {words.day(day)}, which lies in the future; name the right day with --as-of")
+    return day
 
 
 def first_steps(settings: Settings) -> str:

@@ -19,6 +19,7 @@ from churn.cli.common import (
     changing,
     customers,
     err,
+    not_ahead,
     out,
     print_json,
     progress,
@@ -82,7 +83,7 @@ def refresh(
             desk,
             today=_today(),
             source=renew.Table(table, query) if table else None,
-            as_of=as_of.date() if as_of else None,
+            as_of=not_ahead(as_of.date()) if as_of else None,
             act=not only_look,
             progress=report,
         )
@@ -147,9 +148,8 @@ def watch(
     """
     from churn.renew import watching
 
-    settings = settings_of(context, store=store)
+    settings, today = real_workspace(context, store=store), _day(as_of)
     with _desk(settings) as desk, progress(stages=True) as report, changing(context, desk.registry):
-        today = as_of.date() if as_of else _today()
         found = watching.watch(desk, today=today, act=not only_look, progress=report)
     if as_json:
         print_json(_document(found))
@@ -180,11 +180,11 @@ def retrain(
     """
     from churn.renew.retrain import retrain as renew
 
-    settings = real_workspace(context, store=store)
+    settings, today = real_workspace(context, store=store), _day(as_of)
     with _desk(settings) as desk, progress(stages=True) as report, changing(context, desk.registry):
         done = renew(
             desk,
-            today=as_of.date() if as_of else _today(),
+            today=today,
             table=table,
             query=query,
             candidates=tuple(name.strip() for name in candidates.split(",")) if candidates else None,
@@ -217,6 +217,11 @@ def list_decisions(
 
 def _today() -> date:
     return datetime.now(UTC).date()
+
+
+def _day(as_of: datetime | None) -> date:
+    """The day to look from: nobody can look back from a day that is still to come."""
+    return not_ahead(as_of.date(), "the day to look from is") if as_of else _today()
 
 
 @contextmanager

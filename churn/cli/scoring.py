@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +19,7 @@ from churn.cli.common import (
     customers,
     keep,
     last_day,
+    not_ahead,
     out,
     print_json,
     progress,
@@ -31,7 +32,7 @@ from churn.data import spreadsheet
 from churn.data.quality import conform, remarks, without_values
 from churn.data.schema import Schema
 from churn.data.source import read_table, shown_url
-from churn.errors import DataError, NoChampion, PromotionRefused, SettingsError
+from churn.errors import NoChampion, PromotionRefused, SettingsError
 from churn.model.registry import Pointer, Registry, ScoringInfo
 from churn.model.store import open_store
 from churn.score import batch, forgotten, people
@@ -161,9 +162,7 @@ def _shown(registry: Registry, pointer: Pointer | None) -> ScoringInfo | None:
 
 def _check_day(day: date, before: ScoringInfo | None, force: bool) -> None:
     """Refuse to show customers as they will be, and, unless told to, as they were before those on the desk."""
-    latest = (datetime.now(UTC) + timedelta(hours=14)).date()  # today where the day begins first
-    if day > latest:
-        raise DataError(f"the rows are about {words.day(day)}, which lies in the future; name the right day with --as-of")
+    not_ahead(day)
     shown = date.fromisoformat(before.as_of) if before is not None and before.as_of else None
     if shown is not None and day < shown and not force:
         raise PromotionRefused(
