@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -101,9 +102,15 @@ def not_ahead(day: date, about: str = "the rows are about") -> date:
     return day
 
 
+def next_command(settings: Settings, rest: str) -> str:
+    """A command to give next, such as `app`, as a shell takes it in this workspace: `churn --workspace shop app`."""
+    usual = Settings().workspace
+    return f"churn {rest}" if settings.workspace == usual else f"churn --workspace {shlex.quote(settings.workspace)} {rest}"
+
+
 def first_steps(settings: Settings) -> str:
     """The command that gives a workspace its first champion."""
-    return f"churn {DEMO}" if settings.simulated else "churn train TABLE --schema schema.yaml --promote"
+    return f"churn {DEMO}" if settings.simulated else next_command(settings, "train TABLE --schema schema.yaml --promote")
 
 
 def registry_of(settings: Settings) -> Registry:

@@ -19,6 +19,7 @@ from churn.cli.common import (
     changing,
     customers,
     err,
+    next_command,
     not_ahead,
     out,
     print_json,
@@ -123,10 +124,12 @@ def refresh(
         raise typer.Exit(REFUSED)
     if done.held is not None and done.report is not None:
         refused = (
-            f"the table was held back and the desk is as it was. {done.report.sentence} See: churn quarantine show {done.held.id}"
+            f"the table was held back and the desk is as it was. {done.report.sentence} "
+            f"See: {next_command(settings, f'quarantine show {done.held.id}')}"
         )
         if done.report.releasable:
-            refused += f"; to take it all the same: churn quarantine release {done.held.id} --reason WHY, and this command again"
+            release = next_command(settings, f"quarantine release {done.held.id} --reason WHY")
+            refused += f"; to take it all the same: {release}, and this command again"
         err.print(f"churn: {refused}", markup=False, style="bold red")
         raise typer.Exit(REFUSED)
     if done.problems:
@@ -204,13 +207,14 @@ def list_decisions(
     as_json: Json = False,
 ) -> None:
     """Say what was decided about the model, when and why, the latest first."""
-    with closing(Records(settings_of(context))) as records:
+    settings = settings_of(context)
+    with closing(Records(settings)) as records:
         found = decisions.listed(records, most=most)
     if as_json:
         print_json([asdict(one) for one in found])
         return
     if not found:
-        out.print("Nothing was decided yet: churn watch")
+        out.print(f"Nothing was decided yet: {next_command(settings, 'watch')}")
     for one in found:
         _print_decision(one)
 

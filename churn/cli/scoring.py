@@ -17,8 +17,10 @@ from churn.base.snapshot import LEFT, RISK
 from churn.cli.common import (
     changing,
     customers,
+    first_steps,
     keep,
     last_day,
+    next_command,
     not_ahead,
     out,
     print_json,
@@ -78,13 +80,11 @@ def score(
     pointer = registry.pointer()
     version = model or (pointer.model if pointer else None)
     if version is None:
-        raise NoChampion(
-            f"there is no champion in {open_store(settings).address}; train one: churn train TABLE --schema schema.yaml --promote"
-        )
+        raise NoChampion(f"there is no champion in {open_store(settings).address}; train one: {first_steps(settings)}")
     if publish and pointer and version != pointer.model:
         raise PromotionRefused(
             f"the desk shows the champion's scorings, and that is {pointer.model}, not {version}; "
-            f"to change both: churn promote {version} --table {shown_url(table)}"
+            f"to change both: {next_command(settings, f'promote {version} --table {shown_url(table)}')}"
         )
     bundle = registry.load_model(version)
     before = _shown(registry, pointer) if publish else None
@@ -122,7 +122,8 @@ def score(
         warnings += segments.count_shown(settings, registry, bundle.schema, published.scoring)
     risk = scored.rows[RISK].to_numpy()
     if published and published.new and before and 2 * len(risk) < before.rows:
-        warnings.append(f"The desk showed {customers(before.rows)} before. Were they not meant to go: churn rollback")
+        back = next_command(settings, "rollback")
+        warnings.append(f"The desk showed {customers(before.rows)} before. Were they not meant to go: {back}")
     if as_json:
         result = {
             "model": version,
@@ -150,7 +151,7 @@ def score(
         out.print(f"Written to {escape(str(to))}.")
     if published:
         now = "On the desk now" if published.new else "Already on the desk"
-        out.print(f"{now}: scoring {published.scoring}. Open it with: churn app")
+        out.print(f"{now}: scoring {published.scoring}. Open it with: {next_command(settings, 'app')}")
     for warning in warnings:
         out.print(escape(warning), style="yellow")
 
@@ -214,7 +215,7 @@ def import_(
     registry = registry_of(settings)
     pointer = registry.pointer()
     if pointer is None:
-        raise NoChampion("there is no champion, so nothing says which column is which; train one first: churn train …")
+        raise NoChampion(f"there is no champion, so nothing says which column is which; train one first: {first_steps(settings)}")
     schema = registry.load_model(pointer.model).schema
     told = read_table(table, query=query, settings=settings, real=True)
     report = import_outcomes(told, schema, open_store(settings), force=force)
