@@ -112,7 +112,7 @@ def refresh(
         watched = watching.watch(desk, today=today, environ=environ, act=act, unread=_quoting_nothing(error), progress=progress)
         problems += watched.problems
         day = as_of or today
-        return Refreshed(bundle.version, day, None, error, None, None, None, told, watched, (), tuple(problems))
+        return Refreshed(bundle.version, day, None, error, None, None, None, told, watched, tuple(unsaid), tuple(problems))
     step("Checking", 0, 0)
     report = incoming.inspect(
         raw,
