@@ -20,7 +20,7 @@ from churn.act.effect import Effect
 from churn.act.results import Result
 from churn.base.records import Records
 from churn.cli import lists
-from churn.cli.common import out, print_json, registry_of, settings_of, who
+from churn.cli.common import next_command, out, print_json, registry_of, settings_of, who
 from churn.data import spreadsheet
 from churn.data.source import read_table
 from churn.errors import SettingsError
@@ -74,13 +74,14 @@ def create(
 @app.command(name="list")
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """All campaigns, the latest first."""
-    with closing(Records(settings_of(context))) as records:
+    settings = settings_of(context)
+    with closing(Records(settings)) as records:
         found = campaigns.every(records)
     if as_json:
         print_json([_document(one) for one in found])
         return
     if not found:
-        out.print("No campaign yet. Make one with: churn campaign create NAME")
+        out.print(f"No campaign yet. Make one with: {next_command(settings, 'campaign create NAME')}")
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("Campaign", "Name", "Status", "To call", "Worked through", "Kept uncalled", "Made", "By"):
@@ -214,7 +215,8 @@ def results_(context: typer.Context, campaign: Id, as_json: Json = False) -> Non
         out.print(escape(offered[1]))
     if found.campaign.status == FINISHED:
         taught = uplift.read(open_store(settings), campaign)
-        how = f"Whom calling changes, and whether that ranks better than risk, tells: churn campaign uplift {campaign}"
+        learn = next_command(settings, f"campaign uplift {campaign}")
+        how = f"Whom calling changes, and whether that ranks better than risk, tells: {learn}"
         out.print(escape(how if taught is None else f"{uplift.in_words(taught)}."))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -17,8 +18,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from churn import words
 from churn.data.schema import Schema
-from churn.errors import SchemaError, SettingsError, StoreUnavailable, WorkspaceMixed
+from churn.errors import DataError, SchemaError, SettingsError, StoreUnavailable, WorkspaceMixed
 from churn.model.gates import Check
 from churn.model.metrics import Metrics
 from churn.model.registry import Registry
@@ -84,7 +86,7 @@ def settings_of(context: typer.Context, *, store: str | None = None, **given: An
 
 
 def real_workspace(context: typer.Context, **given: Any) -> Settings:
-    """The same for a command that brings data in: refuses the demo workspace, which holds simulated data only."""
+    """The same for a command that brings data in or renews the model: refuses the demo workspace, which is simulated."""
     settings = settings_of(context, **given)
     if settings.simulated:
         raise WorkspaceMixed(
@@ -93,9 +95,22 @@ def real_workspace(context: typer.Context, **given: Any) -> Settings:
     return settings
 
 
+def not_ahead(day: date, about: str = "the rows are about") -> date:
+    """The day, refused where it lies in the future anywhere on earth. Raises DataError."""
+    if day > (datetime.now(UTC) + timedelta(hours=14)).date():  # today where the day begins first
+        raise DataError(f"{about} {words.day(day)}, which lies in the future; name the right day with --as-of")
+    return day
+
+
+def next_command(settings: Settings, rest: str) -> str:
+    """A command to give next, such as `app`, as a shell takes it in this workspace: `churn --workspace shop app`."""
+    usual = Settings().workspace
+    return f"churn {rest}" if settings.workspace == usual else f"churn --workspace {shlex.quote(settings.workspace)} {rest}"
+
+
 def first_steps(settings: Settings) -> str:
     """The command that gives a workspace its first champion."""
-    return f"churn {DEMO}" if settings.simulated else "churn train TABLE --schema schema.yaml --promote"
+    return f"churn {DEMO}" if settings.simulated else next_command(settings, "train TABLE --schema schema.yaml --promote")
 
 
 def registry_of(settings: Settings) -> Registry:

@@ -14,7 +14,7 @@ from churn import words
 from churn.base.backup import backup as make_backup
 from churn.base.backup import restore as put_back
 from churn.base.records import Records
-from churn.cli.common import out, print_json, settings_of
+from churn.cli.common import next_command, out, print_json, settings_of
 
 app = typer.Typer(no_args_is_help=True)
 _NAMES = {
@@ -50,7 +50,8 @@ def _db() -> None:
 @app.command()
 def status(context: typer.Context, as_json: Json = False) -> None:
     """Say where the database is, which format it has, and what is in it. Exit code 1 if it has to be brought up to date."""
-    found = Records(settings_of(context)).status()
+    settings = settings_of(context)
+    found = Records(settings).status()
     behind = found.format is not None and found.format != found.needs
     if as_json:
         print_json(asdict(found))
@@ -62,7 +63,9 @@ def status(context: typer.Context, as_json: Json = False) -> None:
         if found.rows:
             out.print(f"It holds {_listed(found.rows)}.")
         if found.format < found.needs:
-            out.print(f"This version needs format {found.needs}; bring it up to date with: churn db upgrade")
+            out.print(
+                f"This version needs format {found.needs}; bring it up to date with: {next_command(settings, 'db upgrade')}"
+            )
         elif behind:
             out.print(f"It was made by a later version of the desk; this one reads up to format {found.needs}: update churn.")
     if behind:

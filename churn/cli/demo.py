@@ -107,7 +107,7 @@ def _first(desk: Desk, schema: Schema, today: date, report: Report) -> None:
     result = training.train(
         labelled, schema, settings=desk.settings, trials=1, candidates=_KINDS[-1:], as_of=today, progress=report
     )
-    version = publish_model(result, desk.registry, desk.settings.simulated, report)
+    version = publish_model(result, desk.registry, desk.settings, report)
     why = "The simulated base was made anew" if again else "First model"
     promotion.promote(
         version, desk.registry, desk.store, desk.settings, who=_WHO, reason=why, despite_gates=again, progress=report

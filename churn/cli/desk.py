@@ -20,7 +20,7 @@ from rich.table import Table
 from churn.act import eligibility
 from churn.base.records import Records
 from churn.base.snapshot import Snapshot
-from churn.cli.common import err, first_steps, out, print_json, progress, registry_of, settings_of
+from churn.cli.common import err, first_steps, next_command, out, print_json, progress, registry_of, settings_of
 from churn.data.schema import Schema
 from churn.errors import ChurnError, SettingsError, StoreUnavailable
 from churn.model.store import FileStore, Store, check, ensure_room, open_store
@@ -134,7 +134,7 @@ def _examine(settings: Settings) -> Iterator[_Finding]:
     if health.good:
         yield from _examine_pair(settings)
         yield _log(store)
-        yield from _erasures(store)
+        yield from _erasures(store, settings)
     yield _database(settings)
     yield _watch(settings)
     cache = FileStore(settings.path("cache"))
@@ -182,7 +182,7 @@ def _examine_pair(settings: Settings) -> Iterator[_Finding]:
     since = f"model {pointer.model}, since {pointer.since:%Y-%m-%d %H:%M} UTC by {pointer.by}, sums agree"
     yield _Finding("champion", problem is None, problem or since)
     if pointer.scoring is None:
-        yield _Finding("scoring", False, "no customers are scored yet: churn score TABLE --publish")
+        yield _Finding("scoring", False, f"no customers are scored yet: {next_command(settings, 'score TABLE --publish')}")
         return
     try:
         problem = registry.problem("scoring", pointer.scoring)
@@ -220,7 +220,7 @@ def _log(store: Store) -> _Finding:
     return _Finding("log", True, f"{parts:,} part{'' if parts == 1 else 's'} about {len(customers):,} customers, all readable")
 
 
-def _erasures(store: Store) -> Iterator[_Finding]:
+def _erasures(store: Store, settings: Settings) -> Iterator[_Finding]:
     """Customers of whom something may be left although they asked to be forgotten; nothing where nobody did."""
     try:
         begun = erasure.unfinished(store)
@@ -230,7 +230,7 @@ def _erasures(store: Store) -> Iterator[_Finding]:
     if begun:
         more = f"; so are {len(begun) - 1:,} more" if len(begun) > 1 else ""
         told = f"an erasure that {begun[0].who} began {begun[0].started:%Y-%m-%d %H:%M} UTC is not finished{more}"
-        yield _Finding("forgotten", False, f"{told}; give it again: churn forget KEY")
+        yield _Finding("forgotten", False, f"{told}; give it again: {next_command(settings, 'forget KEY')}")
 
 
 def _database(settings: Settings) -> _Finding:
@@ -241,7 +241,7 @@ def _database(settings: Settings) -> _Finding:
     if found.format is None:
         return _Finding("database", True, f"{found.address}: nothing kept yet")
     if found.format != found.needs:
-        step = "churn db upgrade" if found.format < found.needs else "an update of churn"
+        step = next_command(settings, "db upgrade") if found.format < found.needs else "an update of churn"
         return _Finding("database", False, f"{found.address} has format {found.format}, not {found.needs}; it needs {step}")
     return _Finding("database", True, f"{found.address}, format {found.format}")
 
@@ -259,4 +259,6 @@ def _port(settings: Settings) -> _Finding:
         desk = False
     if desk:
         return _Finding("port", True, f"{place}: a desk is open there")
-    return _Finding("port", False, f"{place} cannot be used ({taken}); choose another: churn app --port PORT")
+    return _Finding(
+        "port", False, f"{place} cannot be used ({taken}); choose another: {next_command(settings, 'app --port PORT')}"
+    )

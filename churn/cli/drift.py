@@ -11,7 +11,7 @@ from rich.table import Table
 
 from churn import words
 from churn.base.snapshot import RISK
-from churn.cli.common import err, out, print_json, progress, registry_of, settings_of
+from churn.cli.common import err, next_command, out, print_json, progress, registry_of, settings_of
 from churn.data.disk import disk
 from churn.data.schema import Schema
 from churn.errors import NoChampion
@@ -78,7 +78,8 @@ def drift(
         if as_json:
             print_json({"model": version, "windows": [], "title": why})
         else:
-            out.print(f"{why}. They are logged when a scoring is published: churn score TABLE --publish")
+            score = next_command(settings, "score TABLE --publish")
+            out.print(f"{why}. They are logged when a scoring is published: {score}")
         return
     told = verdict(found.windows, found.grid, bundle.schema, every=found.every, against=against)
     simulated = settings.simulated
@@ -103,7 +104,7 @@ def drift(
             out.print(f" {mark} {escape(line.lead)} {escape(line.text)}")
         _table(found.windows[-1], found.every, bundle.schema)
         if found.windows[-1].alarming:
-            out.print("Next: whether the ranking still holds: churn performance")
+            out.print(f"Next: whether the ranking still holds: {next_command(settings, 'performance')}")
     if found.windows[-1].alarming:
         raise typer.Exit(_ALARM)
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from churn import words
 from churn.base.snapshot import Snapshot
-from churn.cli.common import out, print_json, progress, registry_of, settings_of
+from churn.cli.common import first_steps, next_command, out, print_json, progress, registry_of, settings_of
 from churn.data.quality import conform
 from churn.data.source import read_table
 from churn.errors import DataError, NoChampion, SettingsError
@@ -54,9 +54,7 @@ def explain(
     pointer = registry.pointer()
     version = model or (pointer.model if pointer else None)
     if version is None:
-        raise NoChampion(
-            f"there is no champion in {open_store(settings).address}; train one: churn train TABLE --schema schema.yaml --promote"
-        )
+        raise NoChampion(f"there is no champion in {open_store(settings).address}; train one: {first_steps(settings)}")
     bundle = registry.load_model(version)
     simulated = settings.simulated
     if _is_table(what):
@@ -118,7 +116,8 @@ def _on_the_desk(
 ) -> tuple[tuple[str, Account], bool]:
     """One customer of the base on show, and whether it is made up. Raises DataError where there is none of that key."""
     if scoring is None:
-        raise DataError(f"no file {key}, and no customers are scored yet; score the base: churn score TABLE --publish")
+        score = next_command(settings, "score TABLE --publish")
+        raise DataError(f"no file {key}, and no customers are scored yet; score the base: {score}")
     with Snapshot.open(registry.scoring_folder(scoring), bundle.schema, settings) as snapshot:
         customer = snapshot.customer(key)
         if customer is None:

@@ -16,6 +16,7 @@ from churn.cli.common import (
     err,
     holdout_words,
     keep,
+    next_command,
     out,
     print_checks,
     print_json,
@@ -139,7 +140,7 @@ def import_model(
             raise typer.Exit(CONFLICT)
         return
     if done is None:
-        out.print(f"Make it the champion with: churn promote {version}")
+        out.print(f"Make it the champion with: {next_command(settings, f'promote {version}')}")
         return
     print_checks(done.checks)
     out.print(f"[bold]{version}[/] is the champion now.")

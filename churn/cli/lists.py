@@ -48,7 +48,7 @@ from churn.base.expected_value import Assumptions
 from churn.base.groups import BAND, Filter
 from churn.base.records import Records
 from churn.base.snapshot import RISK, Snapshot
-from churn.cli.common import Report, err, first_steps, out, print_json, progress, registry_of, settings_of
+from churn.cli.common import Report, err, first_steps, next_command, out, print_json, progress, registry_of, settings_of
 from churn.data.spreadsheet import DELIMITERS
 from churn.errors import CampaignRefused, DataError, NoChampion, SettingsError
 from churn.model.bundle import Bundle
@@ -166,7 +166,8 @@ def build(
             out.print(escape(f"These filters are named {named.name!r} now."))
         if made is not None:
             kept = f"{made.called:,} to call, {made.held_out:,} kept uncalled"
-            out.print(escape(f"Campaign {made.id} is a draft: {kept}. Begin it with: churn campaign start {made.id}"))
+            begin = next_command(work.settings, f"campaign start {made.id}")
+            out.print(escape(f"Campaign {made.id} is a draft: {kept}. Begin it with: {begin}"))
 
 
 @app.command(name="export")
@@ -243,7 +244,8 @@ def _working(
     registry = registry_of(settings)
     pointer = registry.pointer()
     if pointer is None or pointer.scoring is None:
-        raise NoChampion(f"no customers are scored yet; first: {first_steps(settings)}, then: churn score TABLE --publish")
+        score = next_command(settings, "score TABLE --publish")
+        raise NoChampion(f"no customers are scored yet; first: {first_steps(settings)}, then: {score}")
     records = Records(settings)
     with progress() as report:
         report("Opening the base", 0, 0)
@@ -309,7 +311,8 @@ def withdrawn(settings: Settings, records: Records, customers: pl.Series) -> dic
     registry = registry_of(settings)
     pointer = registry.pointer()
     if pointer is None or pointer.scoring is None:
-        raise NoChampion(f"no customers are scored yet; first: {first_steps(settings)}, then: churn score TABLE --publish")
+        score = next_command(settings, "score TABLE --publish")
+        raise NoChampion(f"no customers are scored yet; first: {first_steps(settings)}, then: {score}")
     schema, folder = registry.load_model(pointer.model).schema, registry.scoring_folder(pointer.scoring)
     with Snapshot.open(folder, schema, settings) as snapshot:
         return eligibility.withdrawn(_standing(settings, snapshot, folder, records), snapshot, customers)

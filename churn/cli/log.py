@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from churn import words
-from churn.cli.common import out, print_json, real_workspace, registry_of, settings_of
+from churn.cli.common import first_steps, next_command, out, print_json, real_workspace, registry_of, settings_of
 from churn.data import spreadsheet
 from churn.data.schema import Schema
 from churn.data.source import read_table
@@ -48,7 +48,8 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """Say what is logged, by day and version: how many predictions, where they came from, how much room they take."""
-    place = _store(settings_of(context, store=store))
+    settings = settings_of(context, store=store)
+    place = _store(settings)
     found: dict[tuple[str, date], dict[str, Any]] = {}
     for part in logged.parts(place, model=model, since=_day(since), until=_day(until)):
         start = {"model": part.model, "date": part.date, "runs": 0, "parts": 0, "bytes": 0, "predictions": None, "sources": []}
@@ -75,7 +76,7 @@ def list_(
         table.add_row(words.day(one["date"]), escape(one["model"]), *figures, _room(one["bytes"]), ", ".join(one["sources"]))
     out.print(table)
     if any(one["parts"] > 1 for one in found.values()):
-        out.print("Days of several parts can be made one: churn log compact")
+        out.print(f"Days of several parts can be made one: {next_command(settings, 'log compact')}")
 
 
 @app.command()
@@ -96,10 +97,11 @@ def read(
         if one not in logged.SOURCES:
             raise SettingsError(f"--source must be one of {', '.join(logged.SOURCES)}, not {one!r}")
     spreadsheet.check_place(to)
-    place = _store(settings_of(context, store=store))
+    settings = settings_of(context, store=store)
+    place = _store(settings)
     found = logged.read(place, model, _day(since), until=_day(until), sources=source)
     if found.is_empty():
-        raise NotInStore(f"nothing is logged of these in {place.address}; see churn log list")
+        raise NotInStore(f"nothing is logged of these in {place.address}; see {next_command(settings, 'log list')}")
     plain = [name.strip("_") if name.startswith("__") else name for name in found.columns]
     if len(set(plain)) == len(plain):  # else a feature is called as the log's own columns are
         found.columns = plain
@@ -130,15 +132,7 @@ def import_(
     """
     settings = real_workspace(context, store=store)
     registry = registry_of(settings)
-    try:
-        schema, ours = registry.load_model(model).schema, True
-    except NotInStore:
-        pointer = registry.pointer()
-        if pointer is None:
-            raise NoChampion(
-                "there is no champion, so nothing says which column is which; train one first: churn train …"
-            ) from None
-        schema, ours = registry.load_model(pointer.model).schema, False
+    schema, ours = _schema_of(registry, model, settings)
     place = open_store(settings)
     check_workspace(place, settings, claim=True)
     raw = read_table(table, query=query, settings=settings, real=True)
@@ -211,14 +205,14 @@ def expire(
         out.print(f"Nothing is logged about days before {words.day(before)}.")
 
 
-def _schema_of(registry: Registry, model: str) -> tuple[Schema, bool]:
+def _schema_of(registry: Registry, model: str, settings: Settings) -> tuple[Schema, bool]:
     """The schema of a version, or the champion's for one that the store does not have; and whether it has it."""
     try:
         return registry.load_model(model).schema, True
     except NotInStore:
         pointer = registry.pointer()
     if pointer is None:
-        raise NoChampion("there is no champion, so nothing says which column is which; train one first: churn train …")
+        raise NoChampion(f"there is no champion, so nothing says which column is which; train one first: {first_steps(settings)}")
     return registry.load_model(pointer.model).schema, False
 
 

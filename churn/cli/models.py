@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import tempfile
 import uuid
@@ -28,6 +29,7 @@ from churn.cli.common import (
     holdout_words,
     keep,
     last_day,
+    next_command,
     out,
     print_checks,
     print_json,
@@ -135,7 +137,7 @@ def train(
             parent=champion.model if champion else None,
             progress=report,
         )
-        version = publish_model(result, registry, settings.simulated, report)
+        version = publish_model(result, registry, settings, report)
         runs.add(result, version)
     keep(context, f"model {version} is saved")
     if not as_json:
@@ -176,10 +178,10 @@ def train(
             raise typer.Exit(CONFLICT)
         return
     if done is None:
-        out.print(f"Make it the champion with: churn promote {version}")
+        out.print(f"Make it the champion with: {next_command(settings, f'promote {version}')}")
         return
     print_checks(done.checks)
-    out.print(f"[bold]{version}[/] is the champion now. {_next(done.rescored)}")
+    out.print(f"[bold]{version}[/] is the champion now. {_next(done.rescored, settings)}")
 
 
 def _without_treated(table: pl.DataFrame, schema: Schema, settings: Settings) -> tuple[pl.DataFrame, int]:
@@ -203,7 +205,7 @@ def _with_stand_ins(table: pl.DataFrame, schema: Schema, settings: Settings) -> 
     return found, f"{told}; {alone:,} are left out, for nobody like them was kept uncalled." if alone else f"{told}."
 
 
-def publish_model(result: TrainingResult, registry: Registry, simulated: bool, report: Report) -> str:
+def publish_model(result: TrainingResult, registry: Registry, settings: Settings, report: Report) -> str:
     """Write a training result as a bundle and put it in the store; returns its version.
 
     Raises
@@ -215,15 +217,14 @@ def publish_model(result: TrainingResult, registry: Registry, simulated: bool, r
     report("Saving", 0, 0)
     with tempfile.TemporaryDirectory(prefix="churn-") as place:
         folder = Path(place) / "bundle"
-        training.write_bundle(result, folder, simulated=simulated)
+        training.write_bundle(result, folder, simulated=settings.simulated)
         try:
             return str(registry.publish_model(folder))
         except StoreUnavailable as error:
-            if simulated or (kept := _kept_outside(folder)) is None:
+            if settings.simulated or (kept := _kept_outside(folder)) is None:
                 raise
-            raise StoreUnavailable(
-                f"{error}. The model is kept in {kept}; when the store takes it: churn import-model {kept}"
-            ) from error
+            again = next_command(settings, f"import-model {shlex.quote(str(kept))}")
+            raise StoreUnavailable(f"{error}. The model is kept in {kept}; when the store takes it: {again}") from error
 
 
 def _kept_outside(folder: Path) -> Path | None:
@@ -340,7 +341,7 @@ def promote(
         )
         return
     print_checks(done.checks)
-    out.print(f"[bold]{escape(version)}[/] is the champion now. {_next(done.rescored)}")
+    out.print(f"[bold]{escape(version)}[/] is the champion now. {_next(done.rescored, settings)}")
 
 
 def rollback(
@@ -363,8 +364,10 @@ def rollback(
     out.print(f"The desk shows model [bold]{pointer.model}[/] with {pointer.scoring or 'no scoring'} again.")
 
 
-def _next(rescored: int) -> str:
-    return f"{customers(rescored).capitalize()} were scored with it." if rescored else "Next: churn score TABLE --publish"
+def _next(rescored: int, settings: Settings) -> str:
+    if rescored:
+        return f"{customers(rescored).capitalize()} were scored with it."
+    return f"Next: {next_command(settings, 'score TABLE --publish')}"
 
 
 def _facts(info: VersionInfo) -> tuple[str, ...]:

@@ -84,7 +84,11 @@ def release(
     store: StoreOption = None,
     as_json: Json = False,
 ) -> None:
-    """Say that a batch is right after all: the next run that meets the same rows scores them. The first decision stands."""
+    """Say that a batch is right after all: the next run that meets the same rows scores them. The first decision stands.
+
+    That is for judgements: its size, its age, what is missing, out of range or never seen. A batch that lacks a column, has cells
+    that cannot be read, customers that come twice or a day that is still to come cannot be scored and is not released.
+    """
     settings = settings_of(context, store=store)
     place = _store(settings)
     held = quarantine.release(place, quarantine.find(place, batch), who=who(settings), reason=reason)

@@ -19,6 +19,8 @@ from churn.cli.common import (
     changing,
     customers,
     err,
+    next_command,
+    not_ahead,
     out,
     print_json,
     progress,
@@ -71,7 +73,8 @@ def refresh(
     """Bring the desk up to date: outcomes, table, check, scoring, log, watch. The one command for every night; twice is harmless.
 
     A table that must not be scored is held back with its report, the desk stays as it was, and the exit code is 2: see
-    churn quarantine. Exit code 1: done, but something beside it failed that the output names, such as a channel for alerts.
+    churn quarantine. The same code ends a run whose table cannot be read; an alert says so. Exit code 1: done, but something
+    beside it failed that the output names, such as a channel for alerts.
     """
     from churn.renew import refresh as renew
 
@@ -81,7 +84,7 @@ def refresh(
             desk,
             today=_today(),
             source=renew.Table(table, query) if table else None,
-            as_of=as_of.date() if as_of else None,
+            as_of=not_ahead(as_of.date()) if as_of else None,
             act=not only_look,
             progress=report,
         )
@@ -91,7 +94,7 @@ def refresh(
                 "model": done.model,
                 "as_of": done.as_of,
                 "held": done.held.id if done.held else None,
-                "checks": [asdict(check) for check in (*done.report.bad, *done.report.warnings)],
+                "checks": [asdict(check) for check in (*done.report.bad, *done.report.warnings)] if done.report else [],
                 "rows": done.scored.rows.height if done.scored else 0,
                 "mean_risk": float(done.scored.rows[RISK].to_numpy().mean()) if done.scored else None,
                 "scoring": done.published.scoring if done.published else None,
@@ -101,6 +104,7 @@ def refresh(
                 "problems": done.problems,
                 "watch": _document(done.watched),
             }
+            | ({"error": str(done.unread), "kind": type(done.unread).__name__} if done.unread else {})
         )
     else:
         if done.outcomes is not None:
@@ -115,10 +119,17 @@ def refresh(
         _print(done.watched)
         for problem in done.problems:
             out.print(escape(problem), style="yellow")
-    if done.held is not None:
+    if done.unread is not None:
+        err.print(f"churn: {done.unread}", markup=False, style="bold red")
+        raise typer.Exit(REFUSED)
+    if done.held is not None and done.report is not None:
         refused = (
-            f"the table was held back and the desk is as it was. {done.report.sentence} See: churn quarantine show {done.held.id}"
+            f"the table was held back and the desk is as it was. {done.report.sentence} "
+            f"See: {next_command(settings, f'quarantine show {done.held.id}')}"
         )
+        if done.report.releasable:
+            release = next_command(settings, f"quarantine release {done.held.id} --reason WHY")
+            refused += f"; to take it all the same: {release}, and this command again"
         err.print(f"churn: {refused}", markup=False, style="bold red")
         raise typer.Exit(REFUSED)
     if done.problems:
@@ -140,9 +151,8 @@ def watch(
     """
     from churn.renew import watching
 
-    settings = settings_of(context, store=store)
+    settings, today = real_workspace(context, store=store), _day(as_of)
     with _desk(settings) as desk, progress(stages=True) as report, changing(context, desk.registry):
-        today = as_of.date() if as_of else _today()
         found = watching.watch(desk, today=today, act=not only_look, progress=report)
     if as_json:
         print_json(_document(found))
@@ -173,11 +183,11 @@ def retrain(
     """
     from churn.renew.retrain import retrain as renew
 
-    settings = real_workspace(context, store=store)
+    settings, today = real_workspace(context, store=store), _day(as_of)
     with _desk(settings) as desk, progress(stages=True) as report, changing(context, desk.registry):
         done = renew(
             desk,
-            today=as_of.date() if as_of else _today(),
+            today=today,
             table=table,
             query=query,
             candidates=tuple(name.strip() for name in candidates.split(",")) if candidates else None,
@@ -197,19 +207,25 @@ def list_decisions(
     as_json: Json = False,
 ) -> None:
     """Say what was decided about the model, when and why, the latest first."""
-    with closing(Records(settings_of(context))) as records:
+    settings = settings_of(context)
+    with closing(Records(settings)) as records:
         found = decisions.listed(records, most=most)
     if as_json:
         print_json([asdict(one) for one in found])
         return
     if not found:
-        out.print("Nothing was decided yet: churn watch")
+        out.print(f"Nothing was decided yet: {next_command(settings, 'watch')}")
     for one in found:
         _print_decision(one)
 
 
 def _today() -> date:
     return datetime.now(UTC).date()
+
+
+def _day(as_of: datetime | None) -> date:
+    """The day to look from: nobody can look back from a day that is still to come."""
+    return not_ahead(as_of.date(), "the day to look from is") if as_of else _today()
 
 
 @contextmanager

@@ -18,13 +18,14 @@ from rich.table import Table
 from rich.text import Text
 
 from churn import words
-from churn.cli.common import err, out, print_json, settings_of
+from churn.cli.common import err, next_command, out, print_json, settings_of
 from churn.data import quality
 from churn.data.disk import disk
 from churn.data.infer import PROPOSED, Draft, infer
 from churn.data.schema import Schema
 from churn.data.source import read_table, shown_url
 from churn.errors import SourceError
+from churn.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -57,7 +58,8 @@ def infer_command(
     """
     if output is not None:
         _has_folder(output)
-    raw = read_table(table, query=query, settings=settings_of(context))
+    settings = settings_of(context)
+    raw = read_table(table, query=query, settings=settings)
     draft = infer(raw, key=key, target=target, positive=positive, name=name)
     place = shown_url(table)
     text = _commented(draft, place, raw.height)
@@ -84,25 +86,25 @@ def infer_command(
         return
     if kept:
         console.print(Text(f"The file that was there is now {kept}"))
-    console.print(Text(f"Wrote {output}. Read it, edit what is wrong, then: {_next(raw, draft.schema, place, query, output)}"))
+    steps = _next(raw, draft.schema, place, query, output, settings)
+    console.print(Text(f"Wrote {output}. Read it, edit what is wrong, then: {steps}"))
 
 
-def _next(raw: pl.DataFrame, schema: Schema, place: str, query: str | None, output: Path) -> str:
+def _next(raw: pl.DataFrame, schema: Schema, place: str, query: str | None, output: Path, settings: Settings) -> str:
     """The commands that come after a draft, as a shell takes them; where cells do not fit yet, first the one that mends them."""
     table = shlex.quote(place) + (f" --query {shlex.quote(query)}" if query else "")
     described = f"--schema {shlex.quote(str(output))}"
-    train = f"churn train {table} {described} --promote"
+    train = next_command(settings, f"train {table} {described} --promote")
+    check = next_command(settings, f"schema check {table} {described}")
     report = quality.check(raw, schema, target=True, unique=schema.snapshot is not None)  # as training reads it
     if not report.errors:
         return train
     said = f"{words.counted(len(report.errors), 'cell')} cannot be used yet: {quality.message(report.errors)}"
     if any(error.fix is None for error in report.errors):
-        return f"churn schema check {table} {described}\n{said}. Mend the table, or the schema, before: {train}"
+        return f"{check}\n{said}. Mend the table, or the schema, before: {train}"
     fixed = shlex.quote(_fixed_name(place))
-    return (
-        f"churn schema check {table} {described} --fix -o {fixed}; churn train {fixed} {described} --promote\n"
-        f"{said}. Nothing is lost by that."
-    )
+    then = next_command(settings, f"train {fixed} {described} --promote")
+    return f"{check} --fix -o {fixed}; {then}\n{said}. Nothing is lost by that."
 
 
 def _fixed_name(place: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +17,11 @@ from churn.base.snapshot import LEFT, RISK
 from churn.cli.common import (
     changing,
     customers,
+    first_steps,
     keep,
     last_day,
+    next_command,
+    not_ahead,
     out,
     print_json,
     progress,
@@ -31,7 +34,7 @@ from churn.data import spreadsheet
 from churn.data.quality import conform, remarks, without_values
 from churn.data.schema import Schema
 from churn.data.source import read_table, shown_url
-from churn.errors import DataError, NoChampion, PromotionRefused, SettingsError
+from churn.errors import NoChampion, PromotionRefused, SettingsError
 from churn.model.registry import Pointer, Registry, ScoringInfo
 from churn.model.store import open_store
 from churn.score import batch, forgotten, people
@@ -77,13 +80,11 @@ def score(
     pointer = registry.pointer()
     version = model or (pointer.model if pointer else None)
     if version is None:
-        raise NoChampion(
-            f"there is no champion in {open_store(settings).address}; train one: churn train TABLE --schema schema.yaml --promote"
-        )
+        raise NoChampion(f"there is no champion in {open_store(settings).address}; train one: {first_steps(settings)}")
     if publish and pointer and version != pointer.model:
         raise PromotionRefused(
             f"the desk shows the champion's scorings, and that is {pointer.model}, not {version}; "
-            f"to change both: churn promote {version} --table {shown_url(table)}"
+            f"to change both: {next_command(settings, f'promote {version} --table {shown_url(table)}')}"
         )
     bundle = registry.load_model(version)
     before = _shown(registry, pointer) if publish else None
@@ -121,7 +122,8 @@ def score(
         warnings += segments.count_shown(settings, registry, bundle.schema, published.scoring)
     risk = scored.rows[RISK].to_numpy()
     if published and published.new and before and 2 * len(risk) < before.rows:
-        warnings.append(f"The desk showed {customers(before.rows)} before. Were they not meant to go: churn rollback")
+        back = next_command(settings, "rollback")
+        warnings.append(f"The desk showed {customers(before.rows)} before. Were they not meant to go: {back}")
     if as_json:
         result = {
             "model": version,
@@ -149,7 +151,7 @@ def score(
         out.print(f"Written to {escape(str(to))}.")
     if published:
         now = "On the desk now" if published.new else "Already on the desk"
-        out.print(f"{now}: scoring {published.scoring}. Open it with: churn app")
+        out.print(f"{now}: scoring {published.scoring}. Open it with: {next_command(settings, 'app')}")
     for warning in warnings:
         out.print(escape(warning), style="yellow")
 
@@ -161,9 +163,7 @@ def _shown(registry: Registry, pointer: Pointer | None) -> ScoringInfo | None:
 
 def _check_day(day: date, before: ScoringInfo | None, force: bool) -> None:
     """Refuse to show customers as they will be, and, unless told to, as they were before those on the desk."""
-    latest = (datetime.now(UTC) + timedelta(hours=14)).date()  # today where the day begins first
-    if day > latest:
-        raise DataError(f"the rows are about {words.day(day)}, which lies in the future; name the right day with --as-of")
+    not_ahead(day)
     shown = date.fromisoformat(before.as_of) if before is not None and before.as_of else None
     if shown is not None and day < shown and not force:
         raise PromotionRefused(
@@ -215,7 +215,7 @@ def import_(
     registry = registry_of(settings)
     pointer = registry.pointer()
     if pointer is None:
-        raise NoChampion("there is no champion, so nothing says which column is which; train one first: churn train …")
+        raise NoChampion(f"there is no champion, so nothing says which column is which; train one first: {first_steps(settings)}")
     schema = registry.load_model(pointer.model).schema
     told = read_table(table, query=query, settings=settings, real=True)
     report = import_outcomes(told, schema, open_store(settings), force=force)

@@ -25,9 +25,18 @@ from churn.data.schema import Schema
 from churn.errors import DataError
 
 Status = Literal["ok", "warn", "bad"]
-What = Literal["schema", "duplicates", "missing", "range", "levels", "rows", "freshness"]
+What = Literal["columns", "schema", "duplicates", "missing", "range", "levels", "rows", "freshness"]
 _ORDER: dict[Status, int] = {"bad": 0, "warn": 1, "ok": 2}
-_REPEATED = "must not repeat"
+_REPEATED, _ABSENT = "must not repeat", "is not in the table"  # how the rules begin
+_STRUCTURAL: frozenset[What] = frozenset({"columns", "schema", "duplicates"})
+_KINDS: dict[What, str] = {
+    "columns": "a column is missing",
+    "schema": "cells that cannot be read",
+    "duplicates": "customers that come twice",
+    "missing": "values that are missing",
+    "range": "values out of range",
+    "levels": "values never seen",
+}
 _NAMED = 3  # values or columns that a sentence names
 _KEPT = 200  # violations that a report keeps; all of them are counted
 
@@ -42,8 +51,8 @@ class Limits:
     range_bad: float = 0.3
     levels_warn: float = 0.01  # of a column's values of a level the schema does not know
     levels_bad: float = 0.5
-    rows_warn: tuple[float, float] = (0.8, 1.5)
-    rows_bad: tuple[float, float] = (0.5, 4.0)
+    rows_warn: tuple[float, float] = (0.9, 1.5)
+    rows_bad: tuple[float, float] = (0.7, 4.0)
     age_warn: float = 8.0
     age_bad: float = 45.0
     errors: float = 3.0  # standard errors that a share must differ by to count as changed
@@ -62,6 +71,26 @@ class Check:
     words: str
     value: float | None = None
     limit: float | None = None
+
+    @property
+    def structural(self) -> bool:
+        """Whether it is about what no model can score, or a day that is still to come: nobody's judgement changes that."""
+        return self.status == "bad" and (self.what in _STRUCTURAL or self._future)
+
+    @property
+    def kind(self) -> str:
+        """What is wrong in a few words, without a value from the table."""
+        if self.what == "rows":
+            return f"far {'fewer' if (self.value or 0) < 1 else 'more'} customers than before"
+        if self.what == "freshness":
+            if self._future:
+                return "a day that is still to come"
+            return "older rows than the desk shows" if self.limit == 0 else "rows that are too old"
+        return _KINDS[self.what]
+
+    @property
+    def _future(self) -> bool:
+        return self.what == "freshness" and (self.value or 0) < 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +119,11 @@ class IncomingReport:
     @property
     def warnings(self) -> tuple[Check, ...]:
         return tuple(check for check in self.checks if check.status == "warn")
+
+    @property
+    def releasable(self) -> bool:
+        """Whether somebody may say that the table is right after all: a judgement can be wrong, a missing column is not there."""
+        return not any(check.structural for check in self.checks)
 
     @property
     def sentence(self) -> str:
@@ -159,10 +193,13 @@ def refuse(report: IncomingReport) -> None:
 
 
 def _schema(errors: tuple[Violation, ...]) -> Iterator[Check]:
-    found = [error for error in errors if not error.rule.startswith(_REPEATED)]
-    if found:
-        yield Check("schema", None, "bad", f"{words.capital(quality.message(found))}.", float(len(found)), 0.0)
-    else:
+    columns = [error for error in errors if error.rule.startswith(_ABSENT)]
+    cells = [error for error in errors if not error.rule.startswith((_ABSENT, _REPEATED))]
+    if columns:
+        yield Check("columns", None, "bad", f"{words.capital(quality.message(columns))}.", float(len(columns)), 0.0)
+    if cells:
+        yield Check("schema", None, "bad", f"{words.capital(quality.message(cells))}.", float(len(cells)), 0.0)
+    elif not columns:
         yield Check("schema", None, "ok", "Every cell can be read as the schema says.", 0.0, 0.0)
 
 
@@ -248,7 +285,7 @@ def _rows(rows: int, before: int | None, limits: Limits) -> Iterator[Check]:
     for name, (low, high) in (("warn", limits.rows_warn), ("bad", limits.rows_bad)):
         if not low <= ratio <= high:
             status, limit = ("bad" if name == "bad" else "warn"), low if ratio < low else high
-    told = f"{words.capital(words.counted(rows, 'customer'))}; the desk shows {words.count(before)}."
+    told = f"{words.capital(words.counted(rows, 'customer'))}; the desk showed {words.count(before)}."
     if ratio < limits.rows_bad[0]:
         told += " This looks like part of an export."
     yield Check("rows", None, status, told, ratio, limit)

@@ -1,11 +1,13 @@
 """The nightly run: outcomes, the base as it is now, whether it may be scored, the scoring, the log, the watch.
 
 Done twice it changes nothing more. A table that must not be scored is held back with its report; the desk stays as it was, and
-the watch still looks and says so. What fails on the way to the desk leaves it as it was; what fails beside that is said.
+the watch still looks and says so; the same goes for one that cannot be read. What fails on the way to the desk leaves it as it
+was; what fails beside that is said.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -18,7 +20,7 @@ from churn.data import incoming
 from churn.data.incoming import IncomingReport
 from churn.data.quality import conform, remarks, without_values
 from churn.data.source import read_table, shown_url
-from churn.errors import ChurnError, DataError, NoChampion, SettingsError
+from churn.errors import ChurnError, DataError, NoChampion, NotInStore, SettingsError, SourceError, StoreUnavailable
 from churn.model.bundle import Bundle
 from churn.model.registry import Pointer, ScoringInfo
 from churn.renew import watching
@@ -31,6 +33,8 @@ from churn.score.publish import Published, publish
 from churn.score.quarantine import Held
 
 Progress = Callable[[str, int, int], None]
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*\"|“[^”]*”|=\([^)]*\)""")  # the last: as PostgreSQL names a row
+_LONGEST = 300  # signs of a message that an alert repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Refreshed:
-    """What a run did. `held`: the batch, where the table was held back; then nothing was scored or published.
+    """What a run did. `held`: the batch, where the table was held back; `unread`: why the table could not be read, and then there
+    is no `report`. In both cases nothing was scored or published.
 
     `as_of`: the day the rows are about; `outcomes`: None where there was no source of them; `problems`: what failed and did not
     stop it, `warnings`: what is odd about the table; both in words.
@@ -51,7 +56,8 @@ class Refreshed:
 
     model: str
     as_of: date
-    report: IncomingReport
+    report: IncomingReport | None
+    unread: ChurnError | None
     held: Held | None
     scored: Scored | None
     published: Published | None
@@ -84,8 +90,8 @@ def refresh(
 
     Raises
     ------
-    NoChampion, SettingsError: there is nothing to score with, or no source. SourceError, DataError: the table cannot be read, or
-    not scored although somebody released it. StoreConflict: somebody else was faster. Else as publishing and watching.
+    NoChampion, SettingsError: there is nothing to score with, or no source. DataError: all customers of the table asked to be
+    forgotten. WorkspaceMixed: the table is simulated. StoreConflict: somebody else was faster. Else as publishing and watching.
     """
     step = progress or _silent
     pointer = desk.registry.pointer()
@@ -100,7 +106,13 @@ def refresh(
     told, problems = _outcomes(desk, bundle, outcomes, today)
     unsaid = [f"Outcomes: {forgotten.left_out(told.forgotten)}"] if told and told.forgotten else []
     step("Reading", 0, 0)
-    raw = read_table(table.place, query=table.query, settings=desk.settings, real=real(desk.settings))
+    try:
+        raw = read_table(table.place, query=table.query, settings=desk.settings, real=real(desk.settings))
+    except (SourceError, DataError, NotInStore, StoreUnavailable) as error:
+        watched = watching.watch(desk, today=today, environ=environ, act=act, unread=_quoting_nothing(error), progress=progress)
+        problems += watched.problems
+        day = as_of or today
+        return Refreshed(bundle.version, day, None, error, None, None, None, told, watched, tuple(unsaid), tuple(problems))
     step("Checking", 0, 0)
     report = incoming.inspect(
         raw,
@@ -113,7 +125,7 @@ def refresh(
     )
     held = scored = published = None
     warnings = [*unsaid, *(check.words for check in report.warnings)]
-    if report.status == "bad" and not quarantine.is_released(desk.store, report.batch):
+    if report.status == "bad" and not (report.releasable and quarantine.is_released(desk.store, report.batch)):
         held = quarantine.hold(desk.store, raw, report, source=shown_url(table.place))
     else:
         scored, remarked = _score(desk, bundle, raw, reasons, step)
@@ -121,11 +133,12 @@ def refresh(
         published = publish(scored, bundle, desk.registry, desk.store, as_of=day, who=desk.who, progress=progress)
         problems += segments.count_shown(desk.settings, desk.registry, bundle.schema, published.scoring)
         warnings += remarked
-    watched = watching.watch(desk, today=today, environ=environ, act=act, progress=progress)
+    watched = watching.watch(desk, today=today, environ=environ, act=act, unread="", progress=progress)
     return Refreshed(
         model=bundle.version,
         as_of=report.newest or as_of or today,
         report=report,
+        unread=None,
         held=held,
         scored=scored,
         published=published,
@@ -165,6 +178,11 @@ def _score(desk: Desk, bundle: Bundle, raw: pl.DataFrame, reasons: int, step: Pr
         warnings.append(forgotten.left_out(dropped))
     some, sample = settings.slow_reasons, settings.slow_sample
     return batch.score(conformed, bundle.model, reasons, slow_reasons=some, slow_sample=sample, progress=step), warnings
+
+
+def _quoting_nothing(error: ChurnError) -> str:
+    """Why a table cannot be read, as an alert may say it: what a message quotes may be a value of a customer."""
+    return _QUOTED.sub("…", " ".join(str(error).split()))[:_LONGEST]
 
 
 def _shown(desk: Desk, pointer: Pointer) -> ScoringInfo | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 
 from churn import words
@@ -21,6 +21,8 @@ from churn.watch.rules import (
     Signal,
     Window,
 )
+
+_NAMED = 3  # tables held back that an alert names, the latest
 
 
 def of_drift(history: Sequence[WindowDrift], schema: Schema, settings: Settings) -> tuple[Signal, ...]:
@@ -92,10 +94,18 @@ def of_estimate(changes: Iterable[Change], history: Iterable[WindowPerformance],
     )
 
 
-def of_bad_data(held: Mapping[date, str], today: date) -> Signal:
-    """Batches that are held back and that nobody has decided about, by the day they came: what is wrong with each in words."""
-    words_of = [held[day] for day in sorted(held)]
-    return Signal(BAD_DATA, (Window(today, today, bool(held), words_of[-1].rstrip(".") if held else ""),))
+def of_bad_data(held: Sequence[str], today: date) -> Signal:
+    """Batches that are held back and that nobody has decided about, oldest first: what is wrong with each, and its id."""
+    told = "; ".join(held[::-1][:_NAMED])
+    more = f"; and {words.count(len(held) - _NAMED)} before" if len(held) > _NAMED else ""
+    label = "A table is held back" if len(held) == 1 else f"{words.capital(words.counted(len(held), 'table'))} are held back"
+    return Signal(BAD_DATA, (Window(today, today, bool(held), f"{told}{more}"),), label=label)
+
+
+def of_unread(why: str, today: date) -> Signal:
+    """Whether the table of this run could not be read, and why; empty where it was read."""
+    window = Window(today, today, bool(why), why.rstrip("."))
+    return Signal(BAD_DATA, (window,), subject="source", label="The table could not be read")
 
 
 def of_age(scored: datetime | None, today: date, settings: Settings) -> Signal:

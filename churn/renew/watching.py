@@ -28,15 +28,6 @@ from churn.watch.performance import WindowPerformance
 from churn.watch.rules import BAD_DATA, Condition, Rules, Signal
 from churn.words import sentence_list
 
-_WRONG = {
-    "schema": "cells that cannot be read",
-    "duplicates": "customers who come twice",
-    "missing": "missing values",
-    "range": "values out of range",
-    "levels": "values never seen",
-    "rows": "its number of rows",
-    "freshness": "its age",
-}
 Progress = Callable[[str, int, int], None]
 Every = Literal["day", "week", "month"]
 _STUCK = timedelta(hours=6)  # a training that was begun longer ago and left no word has been killed
@@ -79,6 +70,7 @@ def watch(
     today: date,
     environ: Mapping[str, str] | None = None,
     act: bool = True,
+    unread: str | None = None,
     progress: Progress | None = None,
 ) -> Watched:
     """Look at the champion's log up to a day, keep alerts by it, send them, and renew the model where that is due.
@@ -88,6 +80,8 @@ def watch(
     today: outcomes and predictions of later days do not count.
     environ: where the password of the mail server is; `os.environ` unless given.
     act: False only looks, keeps alerts and says what is due; no model is trained or changed.
+    unread: why the table of this run could not be read, without values of it; empty where it was read, and None where nobody
+        tried, which leaves an alert about it as it is.
 
     Raises
     ------
@@ -112,7 +106,8 @@ def watch(
     step("Counting what was logged", 0, 0)
     built = sketch.ensure(desk.store, desk.registry)
     seen = _look(desk, champion, pointer, today, every, rules, step)
-    conditions = rules.judge(seen.signals)
+    found_now = seen.signals if unread is None else (*seen.signals, signals.of_unread(unread, today))
+    conditions = rules.judge(found_now)
     changes = alerts.update(desk.records, conditions, model=champion.version, today=today, now=desk.now)
     step("Sending alerts", 0, 0)
     delivered = notify.deliver(desk.records, desk.settings, environ=os.environ if environ is None else environ)
@@ -201,7 +196,7 @@ def _look(desk: Desk, champion: Bundle, pointer: Pointer, today: date, every: Ev
         *signals.of_drift(moved, schema, settings),
         signals.of_loss(losses, found, version),
         signals.of_estimate(changes, found, version),
-        signals.of_bad_data(_held(desk, pointer), today),
+        signals.of_bad_data(_held(desk), today),
         signals.of_age(shown.created if shown else None, today, settings),
     )
     return _Seen(moved, found, signalled)
@@ -221,16 +216,15 @@ def _test_joint(
     return joint.read(desk.store, champion.version)
 
 
-def _held(desk: Desk, pointer: Pointer) -> Mapping[date, str]:
-    """Batches in quarantine that nobody has decided about and after which no table was shown, with what is wrong with each."""
-    waiting = [one for one in quarantine.batches(desk.store) if one.released is None and one.since > pointer.since]
-    return {one.since.date(): _without_values(one) for one in waiting}
+def _held(desk: Desk) -> list[str]:
+    """What is wrong with each batch in quarantine that nobody has decided about, oldest first; a good table that came after it
+    decides nothing."""
+    return [_without_values(one) for one in quarantine.batches(desk.store) if not one.let_through]
 
 
 def _without_values(held: quarantine.Held) -> str:
     """What is wrong with a batch, without any value from it: the checks that failed and how many cells they are about."""
-    failed = dict.fromkeys(_WRONG[check.what] for check in held.report.bad)
-    return f"batch {held.id} is held back for {sentence_list(failed)}"
+    return f"{sentence_list(dict.fromkeys(check.kind for check in held.report.bad))} ({held.id})"
 
 
 def _in_shadow(desk: Desk) -> str | None:

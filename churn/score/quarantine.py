@@ -43,6 +43,11 @@ class Held:
     who: str | None = None
     reason: str = ""
 
+    @property
+    def let_through(self) -> bool:
+        """Whether somebody released it and it can be scored."""
+        return self.released is not None and self.report.releasable
+
 
 def hold(store: Store, raw: pl.DataFrame, report: IncomingReport, *, source: str = "", now: datetime | None = None) -> Held:
     """Put a batch aside with its report. The same rows held back before are found there, whatever the day.
@@ -95,9 +100,17 @@ def table(store: Store, held: Held) -> pl.DataFrame:
 
 
 def release(store: Store, held: Held, *, who: str, reason: str) -> Held:
-    """Decide that a batch is right after all; done again, the first decision stands. Raises DataError without a reason."""
+    """Decide that a batch is right after all; done again, the first decision stands.
+
+    Raises
+    ------
+    DataError: no reason is given, or the batch cannot be scored whatever anybody decides.
+    """
     if not reason.strip():
         raise DataError("say why the batch is right after all: --reason")
+    if not held.report.releasable:
+        why = " ".join(check.words for check in held.report.checks if check.structural)
+        raise DataError(f"{held.id} cannot be scored, so it is not released. {why} Mend the table, and drop this one")
     decision = {"format": _FORMAT, "at": datetime.now(UTC).isoformat(), "who": who, "reason": reason, "id": uuid.uuid4().hex}
     with suppress(StoreConflict):  # decided already
         store.write(f"{PREFIX}{held.id}/{DECISION}", _dump(decision), if_absent=True)

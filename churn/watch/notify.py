@@ -26,7 +26,7 @@ from churn.errors import ChurnError, SettingsError
 from churn.settings import Settings
 from churn.watch import alerts
 from churn.watch.alerts import OPEN, Alert
-from churn.watch.rules import CAUSES
+from churn.watch.rules import CAUSES, COLUMN_MOVED
 
 if TYPE_CHECKING:
     from churn.base.records import Records
@@ -93,7 +93,7 @@ def message(alert: Alert, settings: Settings) -> dict[str, Any]:
         "title": alert.title,
         "words": alert.words,
         "cause": alert.cause,
-        "column": alert.subject or None,
+        "column": alert.subject if alert.cause == COLUMN_MOVED else None,
         "model": alert.model or None,
         "workspace": settings.workspace,
         "simulated": settings.simulated,

@@ -46,7 +46,8 @@ class Window:
 class Signal:
     """What a rule saw of one thing, window by window, oldest first.
 
-    `cause`: of `CAUSES`. `subject`: the column it is about, `label` as people call it; both empty where it is about none.
+    `cause`: of `CAUSES`. `subject`: the column it is about, `label` as people call it; both empty where it is about none. What
+    counts at once may have a label of its own too: what is said in place of its cause.
     `model`: the version it is about; empty where it is about none.
     """
 
@@ -147,7 +148,7 @@ class Rules:
     def _said(self, signal: Signal, found: Sequence[Window]) -> str:
         size = found[-1].size
         if signal.cause in _AT_ONCE:
-            return f"{CAUSES[signal.cause]}{f': {size}' if size else ''}."
+            return f"{signal.label or CAUSES[signal.cause]}{f': {size}' if size else ''}."
         latest = [window for window in signal.windows if window.fired is not None][-self.persistence.windows :]
         what = f"{signal.label or signal.subject} has moved" if signal.cause == COLUMN_MOVED else CAUSES[signal.cause]
         often = f"in {sum(bool(window.fired) for window in latest)} of the last {words.counted(len(latest), self.window)}"

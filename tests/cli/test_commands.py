@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from churn.learn import training
@@ -107,3 +108,15 @@ def test_the_version_is_told(desk: Desk) -> None:
     from importlib.metadata import version
 
     assert desk.done("--version").out == f"churn {version('churn')}\n"
+
+
+def test_a_next_command_names_the_workspace_where_it_is_not_the_usual_one(trained: Desk) -> None:
+    publish = ("score", "t.csv", "--publish", "--as-of", "2026-11-02")
+    assert "Open it with: churn app\n" in trained.done(*publish).out
+    shop = ("--workspace", "shop")
+    assert "Get one with: churn --workspace shop train TABLE --schema schema.yaml --promote" in trained.done(*shop, "models").out
+    assert trained.run(*shop, "list", "build").line.endswith("then: churn --workspace shop score TABLE --publish")
+    trained.done(*shop, "train", "t.csv", "--schema", "s.yaml", *QUICK, "--promote")
+    assert "Open it with: churn --workspace shop app\n" in trained.done(*shop, *publish).out
+    pl.read_csv(trained.home / "t.csv").head(400).write_csv(trained.home / "half.csv")
+    assert "churn --workspace shop quarantine release " in trained.run(*shop, "refresh", "half.csv").err

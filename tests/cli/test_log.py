@@ -115,7 +115,10 @@ def test_a_batch_held_back_is_shown_released_and_dropped(trained: Desk) -> None:
     assert "✗ Column 'MonthlyCharges' must be a number; row 1 has 'many'" in shown
     assert pl.read_csv(trained.home / "rows.csv").height == 700
     assert "say why" in trained.run("quarantine", "release", held.id, "--reason", " ").line
-    assert "is released" in trained.done("quarantine", "release", held.id, "--reason", "a migration").out
-    assert trained.done("quarantine", "list", "--json").json[0]["reason"] == "a migration"
+    assert "cannot be scored, so it is not released" in trained.run("quarantine", "release", held.id, "--reason", "x").line
+    few = customers().head(300)
+    small = quarantine.hold(store, few, incoming.inspect(few, bundle.schema, bundle.reference, rows_before=700))
+    assert "is released" in trained.done("quarantine", "release", small.id, "--reason", "a migration").out
+    assert "a migration" in [one["reason"] for one in trained.done("quarantine", "list", "--json").json]
     assert trained.done("quarantine", "drop", held.id).out == f"{held.id} is dropped.\n"
     assert "there is no batch" in trained.run("quarantine", "show", held.id).line

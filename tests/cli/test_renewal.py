@@ -47,15 +47,26 @@ def test_refresh_twice_is_once_and_says_what_it_did(nightly: Desk) -> None:
 
 
 def test_a_bad_table_ends_with_2_and_a_line(nightly: Desk) -> None:
-    pl.read_csv(nightly.home / "t.csv").head(40).write_csv(nightly.home / "t.csv")
+    pl.read_csv(nightly.home / "t.csv").head(350).write_csv(nightly.home / "t.csv")
     pointer = nightly.pointer
     ran = nightly.run("refresh")
     assert ran.code == 2
     assert "the table was held back and the desk is as it was. This table must not be scored." in ran.err
-    assert "bad" in ran.out
+    assert "350 customers; the desk showed 700." in ran.err
+    assert f"churn quarantine release {nightly.done('quarantine', 'list', '--json').json[0]['id']} --reason" in ran.err
+    assert "A table is held back: far fewer customers than before" in ran.out
     assert nightly.pointer == pointer
     listed = nightly.done("alerts", "list", "--json").json
     assert [one["cause"] for one in listed] == ["bad-data"]
+
+
+def test_a_table_that_is_not_there_ends_with_2_a_line_and_an_alert(nightly: Desk) -> None:
+    ran = nightly.run("refresh", "gone.csv", "--json")
+    assert ran.line == "gone.csv: no such file"
+    assert (ran.json["error"], ran.json["kind"]) == ("gone.csv: no such file", "SourceError")
+    assert (ran.json["checks"], ran.json["scoring"]) == ([], None)
+    (alert,) = nightly.done("alerts", "list", "--json").json
+    assert alert["words"] == "The table could not be read: gone.csv: no such file."
 
 
 def test_a_channel_that_fails_ends_with_1_and_names_no_address(nightly: Desk) -> None:
@@ -96,6 +107,19 @@ def test_a_training_is_kept_as_a_decision(nightly: Desk) -> None:
 def test_watch_before_there_is_a_champion(desk: Desk) -> None:
     assert desk.run("watch").line.startswith("there is no champion to watch")
     assert desk.run("refresh", "t.csv").line.startswith("there is no champion to score with")
+
+
+def test_nobody_looks_from_a_day_that_is_still_to_come(nightly: Desk) -> None:
+    for command in (("watch",), ("retrain", "t.csv"), ("refresh", "t.csv")):
+        assert "1 Jan 2999, which lies in the future" in nightly.run(*command, "--as-of", "2999-01-01").line
+    assert "No alert is open." in nightly.done("alerts", "list").out
+
+
+@pytest.mark.parametrize("command", ["refresh", "watch", "retrain"])
+def test_the_demo_is_written_by_none_of_them(desk: Desk, command: str) -> None:
+    before = desk.sums()
+    assert "holds simulated data only and is written by `churn demo`" in desk.run("--workspace", "demo", command).line
+    assert desk.sums() == before
 
 
 def test_doctor_says_where_alerts_go_and_no_address(nightly: Desk) -> None:

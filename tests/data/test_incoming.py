@@ -89,11 +89,13 @@ def test_who_comes_twice_is_named() -> None:
 @pytest.mark.parametrize(
     ("size", "status", "end"),
     [
-        (1000, "ok", "the desk shows 1,000."),
-        (700, "warn", "the desk shows 1,000."),
-        (300, "bad", "This looks like part of an export."),
-        (1600, "warn", "the desk shows 1,000."),
-        (4100, "bad", "the desk shows 1,000."),
+        (1000, "ok", "1,000 customers; the desk showed 1,000."),
+        (900, "ok", "the desk showed 1,000."),
+        (899, "warn", "899 customers; the desk showed 1,000."),
+        (700, "warn", "the desk showed 1,000."),
+        (699, "bad", "the desk showed 1,000. This looks like part of an export."),
+        (1600, "warn", "the desk showed 1,000."),
+        (4100, "bad", "the desk showed 1,000."),
     ],
 )
 def test_how_many_rows_came(size: int, status: str, end: str) -> None:
@@ -118,10 +120,30 @@ def test_a_share_that_differs_by_chance_is_no_finding() -> None:
 
 
 def test_a_column_that_is_gone_or_of_another_type_is_a_finding_and_no_crash() -> None:
-    assert judged(table().drop("charge"))["schema"].status == "bad"
+    assert judged(table().drop("charge"))["columns"].status == "bad"
     assert judged(table().with_columns(charge=pl.Series([[1.0]] * 1000)))["schema"].status == "bad"
     assert judged(table()[:0])["schema"].status == "bad"
-    assert judged(table().drop("id"))["schema"].status == "bad"
+    assert judged(table().drop("id"))["columns"].status == "bad"
+
+
+def test_each_fault_has_its_words_and_only_a_judgement_can_be_released() -> None:
+    faults: list[tuple[pl.DataFrame, str, bool]] = [
+        (table().drop("charge"), "a column is missing", False),
+        (spoilt("tenure", 1, "many"), "cells that cannot be read", False),
+        (pl.concat([table(), table()[:2]]), "customers that come twice", False),
+        (table(day=TODAY + timedelta(days=9)), "a day that is still to come", False),
+        (table(day=DAY - timedelta(days=1)), "older rows than the desk shows", True),
+        (spoilt("charge", 1000, ""), "values that are missing", True),
+        (spoilt("charge", 600, "7995"), "values out of range", True),
+        (spoilt("contract", 700, "2"), "values never seen", True),
+        (table(300), "far fewer customers than before", True),
+        (table(4100), "far more customers than before", True),
+    ]
+    for raw, kind, releasable in faults:
+        report = incoming.inspect(raw, SCHEMA, REFERENCE, rows_before=1000, shown=DAY, today=TODAY)
+        assert ([check.kind for check in report.bad], report.releasable) == ([kind], releasable)
+    old = incoming.inspect(table(day=TODAY - timedelta(days=60)), SCHEMA, REFERENCE, today=TODAY)
+    assert [check.kind for check in old.bad] == ["rows that are too old"]
 
 
 def test_the_same_rows_have_the_same_name_whatever_the_file() -> None:

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from churn.errors import SettingsError, SourceError
+from churn.renew import watching
 from churn.renew.refresh import Refreshed, Table, refresh
 from churn.score import log, quarantine
 
@@ -65,18 +66,36 @@ def test_a_bad_table_is_held_back_and_the_desk_stays(world: World, source: Path)
 
     rows.write_parquet(source)  # the next night's table is right again
     after = _refresh(world, source)
-    assert (after.held, after.watched.open) == (None, ())
+    assert (after.held, after.watched.changes.closed) == (None, ())  # nobody has decided about the batch
+    quarantine.drop(world.store, found.held)
+    assert _refresh(world, source).watched.open == ()
+
+
+def test_an_alert_tells_of_every_table_that_is_held_back(world: World, source: Path) -> None:
+    rows = world.story.of(DAY)
+    rows.drop("fee").write_parquet(source)
+    first = _refresh(world, source)
+    assert first.held is not None
+    assert first.watched.open[0].words == f"A table is held back: a column is missing ({first.held.id})."
+    rows.head(300).write_parquet(source)
+    second = _refresh(world, source)
+    assert second.held is not None
+    (alert,) = second.watched.open
+    assert alert.words.startswith("2 tables are held back: ")
+    assert f"far fewer customers than before ({second.held.id})" in alert.words
+    quarantine.release(world.store, second.held, who="ann", reason="A branch was sold")
+    assert _refresh(world, source).watched.open[0].words == first.watched.open[0].words
 
 
 def test_a_table_that_somebody_released_is_scored(world: World, source: Path) -> None:
-    world.story.of(DAY).head(600).write_parquet(source)  # less than half of the base
+    world.story.of(DAY).head(900).write_parquet(source)  # 60% of the base
     held = _refresh(world, source).held
     assert held is not None
     quarantine.release(world.store, held, who="ann", reason="A branch was sold")
     found = _refresh(world, source)
     assert (found.held, found.watched.open) == (None, ())
     assert found.scored is not None
-    assert found.scored.rows.height == 600
+    assert found.scored.rows.height == 900
 
 
 def test_outcomes_come_along_and_their_failing_stops_nothing(world: World, source: Path) -> None:
@@ -102,5 +121,32 @@ def test_outcomes_come_along_and_their_failing_stops_nothing(world: World, sourc
 def test_without_a_source_and_with_one_that_is_gone(world: World) -> None:
     with pytest.raises(SettingsError, match="set 'source'"):
         _refresh(world, None)
-    with pytest.raises(SourceError):
-        _refresh(world, world.desk.settings.home / "gone.csv")
+    home = world.desk.settings.home
+    assert isinstance(_refresh(world, home / "gone.csv").unread, SourceError)
+
+
+@pytest.mark.parametrize(("text", "why"), [(None, "no such file"), ("", "is empty"), ("id,day,tenure\n", "a header but no rows")])
+def test_a_table_that_cannot_be_read_raises_an_alert_until_one_can(
+    world: World, source: Path, text: str | None, why: str
+) -> None:
+    lost = world.desk.settings.home / "lost.csv"
+    if text is not None:
+        lost.write_text(text)
+    before = _state(world)
+    found = _refresh(world, lost)
+    assert (found.report, found.held, found.published, _state(world)) == (None, None, None, before)
+    (alert,) = found.watched.open
+    assert alert.cause == "bad-data"
+    assert alert.words.startswith("The table could not be read: ")
+    assert alert.words.endswith(f"{why}.")
+    assert _refresh(world, lost).watched.changes.opened == ()
+    assert watching.watch(world.desk, today=DAY, environ={}).changes.closed == ()  # no table was looked for
+    assert _refresh(world, source).watched.changes.closed == (alert.id,)
+
+
+def test_an_alert_quotes_nothing_of_a_table(world: World) -> None:
+    ragged = world.desk.settings.home / "ragged.csv"
+    ragged.write_text("id,'Ann Smith','Ann Smith'\n1,2,3\n")
+    found = _refresh(world, ragged)
+    assert "Ann Smith" in str(found.unread)
+    assert "Ann Smith" not in found.watched.open[0].words

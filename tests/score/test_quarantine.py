@@ -35,7 +35,21 @@ def test_a_batch_is_held_with_its_reason(raw: pl.DataFrame, report: incoming.Inc
     assert not quarantine.is_released(store, report.batch)
 
 
-def test_a_release_is_decided_once_and_kept(raw: pl.DataFrame, report: incoming.IncomingReport, store: Store) -> None:
+def _small(raw: pl.DataFrame) -> incoming.IncomingReport:
+    """A report on a batch that is held back for its size only."""
+    check = incoming.Check("rows", None, "bad", "20 customers; the desk showed 100.", 0.2, 0.7)
+    return incoming.IncomingReport(incoming.batch_id(raw), raw.height, None, (check,))
+
+
+def test_what_cannot_be_scored_is_not_released(raw: pl.DataFrame, report: incoming.IncomingReport, store: Store) -> None:
+    held = quarantine.hold(store, raw, report)
+    with pytest.raises(DataError, match=r"cannot be scored, so it is not released\. Column 'tenure' must be a number"):
+        quarantine.release(store, held, who="ana", reason="a migration")
+    assert not quarantine.is_released(store, report.batch)
+
+
+def test_a_release_is_decided_once_and_kept(raw: pl.DataFrame, store: Store) -> None:
+    report = _small(raw)
     held = quarantine.hold(store, raw, report)
     with pytest.raises(DataError, match="--reason"):
         quarantine.release(store, held, who="ana", reason=" ")
@@ -45,7 +59,8 @@ def test_a_release_is_decided_once_and_kept(raw: pl.DataFrame, report: incoming.
     assert quarantine.is_released(store, report.batch)
 
 
-def test_a_batch_is_dropped_whole(raw: pl.DataFrame, report: incoming.IncomingReport, store: Store) -> None:
+def test_a_batch_is_dropped_whole(raw: pl.DataFrame, store: Store) -> None:
+    report = _small(raw)
     held = quarantine.release(store, quarantine.hold(store, raw, report), who="ana", reason="x")
     quarantine.drop(store, held)
     assert store.list(quarantine.PREFIX) == []
