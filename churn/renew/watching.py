@@ -125,6 +125,7 @@ def watch(
         cohorts=cohorts(desk.store, champion, today=today),
         bad_data=any(one.cause == BAD_DATA and one.state == "raised" for one in conditions),
         shadow=_in_shadow(desk),
+        first_due=min((one.due for one in seen.performance), default=None),
     )
     found = decide.due(evidence, desk.settings)
     if found.kind:
