@@ -14,7 +14,7 @@ from churn import words
 from churn.base.snapshot import RISK
 from churn.data.schema import Schema
 from churn.score.sketch import Grid
-from churn.watch.drift import SMALL, Against, ColumnDrift, Every, Finding, WindowDrift, span
+from churn.watch.drift import MOVED, NEW_MOVED, SMALL, Against, ColumnDrift, Every, Finding, WindowDrift, span
 from churn.watch.shape import middle, most_changed
 
 Mark = Literal["moved", "watch", "steady"]
@@ -72,6 +72,19 @@ def window_words(window: WindowDrift, every: Every) -> str:
 def moved_by(column: ColumnDrift) -> str:
     """The distance in points, one decimal: `9.4`."""
     return words.points(column.distance, signed=False, unit=False, decimals=1)
+
+
+def odd(column: ColumnDrift) -> str | None:
+    """What the distance does not tell, the more telling of the two: `1% new` to the model, or `12% missing, was 2%`."""
+    if column.unreadable:
+        return "unreadable"
+    risen = column.missing - column.missing_reference
+    if column.new_share and column.new_share / NEW_MOVED >= risen / MOVED:
+        return f"{words.percent(column.new_share)} new"
+    missing, was = words.percent(column.missing), words.percent(column.missing_reference)
+    if missing != was:
+        return f"{missing} missing, was {was}"
+    return f"{missing} missing" if column.missing else None
 
 
 def since(windows: Sequence[WindowDrift], column: str) -> date:

@@ -181,7 +181,9 @@ def history(
     look = _Look(lambda _: statements, schema, today, every, size, facts or {}, called, whose, where, complete)
     windows = (
         (str(model), start, part)
-        for (model, start), part in predictions.filter(pl.col(log.AS_OF) <= today).group_by(log.MODEL, _start(every), maintain_order=True)
+        for (model, start), part in predictions.filter(pl.col(log.AS_OF) <= today).group_by(
+            log.MODEL, _start(every), maintain_order=True
+        )
         if isinstance(start, date)
     )
     return look.through(windows)

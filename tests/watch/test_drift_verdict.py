@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -13,7 +14,7 @@ from churn.base.snapshot import RISK
 from churn.score.sketch import Grid
 from churn.watch import drift_report as report
 from churn.watch.drift import WindowDrift, history
-from churn.watch.drift_verdict import Verdict, facts, since, verdict, window_words
+from churn.watch.drift_verdict import Verdict, facts, odd, since, verdict, window_words
 from churn.watch.joint import JointDrift
 from churn.watch.shape import middle, most_changed, shape
 from tests.watch import drifting
@@ -70,6 +71,17 @@ def test_each_kind_of_change_in_words(grid: Grid) -> None:
         own, _ = told(grid, change(customers(9_000, random), random))
         (line,) = [line for line in own.lines if line.lead == lead]
         assert line.text.startswith(text)
+
+
+def test_why_a_column_counts_that_has_hardly_moved(grid: Grid) -> None:
+    random = np.random.default_rng(12)
+    table = drifting.new_level(drifting.missing(customers(9_000, random), random), random)
+    _, (window,) = told(grid, table)
+    assert odd(window.of("n0")) == "12% missing, was 2%"
+    assert odd(window.of("c2")) == "3% new"
+    assert odd(window.of("n3")) is None
+    assert odd(replace(window.of("c2"), missing=0.3)) == "30% missing, was 0%"
+    assert odd(replace(window.of("n3"), missing=0.02, missing_reference=0.02)) == "2% missing"
 
 
 def test_nothing_moved_and_too_few(grid: Grid) -> None:
