@@ -47,13 +47,14 @@ _TRIES = 3  # how often a training that fails is tried again
 class Watched:
     """What a look found and did.
 
-    `sketches`: how many were built. `drift`, `performance`: the champion's windows, oldest first. `conditions`: what the rules
-    say; `changes` what that did to alerts, and `open` all that stand. `due`: about a training; `decisions`: those made now.
-    `problems`: what did not work and did not stop it, in words.
+    `every`: how long windows are. `sketches`: how many were built. `drift`, `performance`: the champion's windows, oldest first.
+    `conditions`: what the rules say; `changes` what that did to alerts, and `open` all that stand. `due`: about a training;
+    `decisions`: those made now. `problems`: what did not work and did not stop it, in words.
     """
 
     model: str
     today: date
+    every: Every
     sketches: int
     drift: tuple[WindowDrift, ...]
     performance: tuple[WindowPerformance, ...]
@@ -145,6 +146,7 @@ def watch(
     return Watched(
         model=champion.version,
         today=today,
+        every=every,
         sketches=built,
         drift=seen.drift,
         performance=seen.performance,
