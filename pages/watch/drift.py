@@ -218,7 +218,10 @@ def _columns(pair: Pair, found: Watched) -> str:
         "Missing, new": [verdict.odd(one) for one in ranked],
     }
     st.header("Which columns moved?", anchor=False)
-    st.caption("Most consequential first: how far it moved × its weight in the score, both in points · click a row")
+    st.caption(
+        "What moved before what is on watch, each by how far it moved × its weight in the score, both in points; the title names "
+        "the first · click a row"
+    )
     top = max(10.0, *(value for values in columns[past] for value in values))
     config = {
         "Status": st.column_config.MultiselectColumn(

@@ -11,10 +11,11 @@ import polars as pl
 import pytest
 
 from churn.base.snapshot import RISK
+from churn.data.schema import Feature
 from churn.score.sketch import Grid
 from churn.watch import drift_report as report
 from churn.watch.drift import WindowDrift, history
-from churn.watch.drift_verdict import Verdict, facts, odd, since, verdict, window_words
+from churn.watch.drift_verdict import Verdict, _ends, facts, odd, since, verdict, window_words
 from churn.watch.joint import JointDrift
 from churn.watch.shape import middle, most_changed, shape
 from tests.watch import drifting
@@ -111,8 +112,23 @@ def test_never_more_than_four_lines(grid: Grid) -> None:
     table = customers(5_000, np.random.default_rng(6)).with_columns([pl.col(f"n{i}") + 0.5 for i in range(8)])
     found, _ = told(grid, table)
     assert len(found.lines) == 4
-    assert found.lines[2].lead == "6 more columns"
-    assert found.lines[2].text == "stand first in the table below."
+    assert found.lines[2].lead == "Six more columns have moved:"
+    assert found.lines[2].text == "see the table below."
+
+
+def test_columns_that_moved_are_counted_apart_from_those_on_watch(grid: Grid) -> None:
+    shifts = [pl.col(f"n{i}") + (0.5 if i < 4 else 0.06) for i in range(6)]
+    found, (window,) = told(grid, customers(9_000, np.random.default_rng(13)).with_columns(shifts))
+    assert (len(window.moved), len(window.watched)) == (4, 2)
+    assert found.title.startswith("Four of 20 columns have moved")
+    assert found.lines[2].lead == "Two more columns have moved and two are on watch:"
+    assert found.lines[2].mark == "moved"
+
+
+def test_both_ends_of_money_have_cents_or_neither_has() -> None:
+    feature = Feature(name="fee", kind="number", label="Fee", unit="money")
+    assert _ends(783.0, 658.79, feature, SCHEMA) == ("$783", "$659")
+    assert _ends(783.0, 783.04, feature, SCHEMA) == ("$783.00", "$783.04")
 
 
 def test_windows_are_named_by_their_length(grid: Grid) -> None:
