@@ -162,7 +162,9 @@ def outcome(paired: Paired, settings: Settings, *, gates_hold: bool) -> tuple[Ou
     is not surely worse; it runs in shadow where it is better but not surely so, or where the settings want that first; else the
     champion stays.
     """
-    said = f"On {words.counted(paired.rows, 'row')} that neither has seen, {_compared(paired)}."
+    said = (
+        f"On {words.counted(paired.rows, 'row')} of the latest days with outcomes, which neither has seen, {_compared(paired)}."
+    )
     if not gates_hold:
         return "stop", f"{said} A gate does not hold, so the champion stays."
     if settings.retrain == "keep":
