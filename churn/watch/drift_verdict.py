@@ -14,7 +14,7 @@ from churn import words
 from churn.base.snapshot import RISK
 from churn.data.schema import Feature, Schema
 from churn.score.sketch import Grid
-from churn.watch.drift import MOVED, NEW_MOVED, SMALL, Against, ColumnDrift, Every, Finding, WindowDrift, span
+from churn.watch.drift import MOVED, NEW_MOVED, SMALL, WATCH, Against, ColumnDrift, Every, Finding, WindowDrift, span
 from churn.watch.shape import middle, most_changed
 
 Mark = Literal["moved", "watch", "steady"]
@@ -74,17 +74,20 @@ def moved_by(column: ColumnDrift) -> str:
     return words.points(column.distance, signed=False, unit=False, decimals=1)
 
 
-def odd(column: ColumnDrift) -> str | None:
-    """What the distance does not tell, the more telling of the two: `1% new` to the model, or `12% missing, was 2%`."""
+def odd(column: ColumnDrift, *, named: bool = True) -> str | None:
+    """What the distance does not tell, the more telling of the two: `1% new` to the model, or `12% missing, was 2%`.
+
+    named: whether to say `missing`, which a table's heading may have said already.
+    """
     if column.unreadable:
         return "unreadable"
-    risen = column.missing - column.missing_reference
-    if column.new_share and column.new_share / NEW_MOVED >= risen / MOVED:
+    change = column.missing - column.missing_reference
+    if column.new_share and column.new_share / NEW_MOVED >= change / MOVED:
         return f"{words.percent(column.new_share)} new"
-    missing, was = words.percent(column.missing), words.percent(column.missing_reference)
-    if missing != was:
-        return f"{missing} missing, was {was}"
-    return f"{missing} missing" if column.missing else None
+    missing = f"{words.percent(column.missing)}{' missing' if named else ''}"
+    if abs(change) >= WATCH:
+        return f"{missing}, was {words.percent(column.missing_reference)}"
+    return missing if column.missing else None
 
 
 def since(windows: Sequence[WindowDrift], column: str) -> date:

@@ -215,7 +215,7 @@ def _columns(pair: Pair, found: Watched) -> str:
         "Moved by": [round(100 * one.distance, 1) for one in ranked],
         "Weight": [round(100 * one.importance, 1) if one.importance else None for one in ranked],
         past: [[round(100 * _distance(window, one.column), 2) for window in found.windows] for one in ranked],
-        "Missing, new": [verdict.odd(one) for one in ranked],
+        "Missing, new": [verdict.odd(one, named=False) for one in ranked],
     }
     st.header("Which columns moved?", anchor=False)
     st.caption(
@@ -228,9 +228,9 @@ def _columns(pair: Pair, found: Watched) -> str:
             options=[STATUS[one] for one in ("moved", "watch", "quiet", "few")], color=_COLOURS, width=84
         ),
         "Moved by": st.column_config.NumberColumn(format="%.1f", width=78),
-        "Weight": st.column_config.NumberColumn(format="%.1f", width=66),
-        past: st.column_config.LineChartColumn(y_min=0, y_max=top, width=104),
-        "Missing, new": st.column_config.TextColumn(alignment="right", width=148),
+        "Weight": st.column_config.NumberColumn(format="%.1f", width=62),
+        past: st.column_config.LineChartColumn(y_min=0, y_max=top, width=92),
+        "Missing, new": st.column_config.TextColumn(alignment="right", width=106),
     }
     wanted = address.text(_PAGE, _COLUMN)
     place = names.index(wanted) if wanted in names else 0

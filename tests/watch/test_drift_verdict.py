@@ -79,6 +79,7 @@ def test_why_a_column_counts_that_has_hardly_moved(grid: Grid) -> None:
     table = drifting.new_level(drifting.missing(customers(9_000, random), random), random)
     _, (window,) = told(grid, table)
     assert odd(window.of("n0")) == "12% missing, was 2%"
+    assert odd(window.of("n0"), named=False) == "12%, was 2%"
     assert odd(window.of("c2")) == "3% new"
     assert odd(window.of("n3")) is None
     assert odd(replace(window.of("c2"), missing=0.3)) == "30% missing, was 0%"
