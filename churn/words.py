@@ -237,6 +237,9 @@ TEMPLATES = {
     "performance holds": "The ranking holds: of the {listed} riskiest {when}, {share} left",
     "performance holds more": "The ranking holds, but more left than promised: {left} of those scored {when}, not {expected}",
     "performance holds fewer": "The ranking holds, but fewer left than promised: {left} of those scored {when}, not {expected}",
+    "performance all left": "Everybody scored {when} and known by now left: the ranking cannot be judged",
+    "performance all stayed": "Nobody scored {when} and known by now left: the ranking cannot be judged",
+    "performance one kind": "Where that cannot be, look at how outcomes were recorded.",
     "performance slipped": (
         "The ranking has slipped: {when} it picked the leaver over a stayer {auc} times in 100, not {promised} as promised"
     ),

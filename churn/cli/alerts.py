@@ -72,7 +72,10 @@ def mute(
     context: typer.Context,
     id: Id,
     until: Annotated[
-        datetime, typer.Option(formats=["%Y-%m-%d"], metavar="YEAR-MONTH-DAY", help="The last day it is left aside.")
+        datetime,
+        typer.Option(
+            formats=["%Y-%m-%d"], metavar="YEAR-MONTH-DAY", help="The last day it is left aside, at most a year from now."
+        ),
     ],
     why: Why,
     as_json: Json = False,

@@ -18,7 +18,7 @@ from churn.errors import NoChampion
 from churn.model.store import open_store
 from churn.watch import drift_report as report
 from churn.watch.drift import Against, Every, WindowDrift
-from churn.watch.drift_verdict import STATUS, moved_by, name_of, verdict, window_words
+from churn.watch.drift_verdict import STATUS, moved_by, name_of, odd, verdict, window_words
 from churn.watch.watched import Watched, watched
 
 _ALARM = 1  # exit code where something has moved, so that a script can tell
@@ -120,7 +120,13 @@ def _nothing(found: Watched, version: str, against: Against) -> str:
 def _table(now: WindowDrift, every: Every, schema: Schema) -> None:
     """The risk, then the columns as the page has them."""
     table = Table(title=window_words(now, every), title_justify="left", box=None, pad_edge=False)
-    for head, side in (("Column", "left"), ("Status", "left"), ("Moved by", "right"), ("From", "right"), ("Missing", "right")):
+    for head, side in (
+        ("Column", "left"),
+        ("Status", "left"),
+        ("Moved by", "right"),
+        ("Counts from", "right"),
+        ("Missing, new", "left"),
+    ):
         table.add_column(head, justify=side)  # type: ignore[arg-type]
     for one in (now.risk, *now.ranked):
         table.add_row(
@@ -128,7 +134,7 @@ def _table(now: WindowDrift, every: Every, schema: Schema) -> None:
             f"[{_COLOURS[one.status]}]{STATUS[one.status]}[/]" if _COLOURS[one.status] else STATUS[one.status],
             moved_by(one),
             words.points(one.band[1], signed=False, unit=False, decimals=1),
-            words.percent(one.missing),
+            odd(one) or words.NOTHING,
             style="bold" if one.column == RISK else "",
         )
     out.print(table)

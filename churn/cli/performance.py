@@ -62,7 +62,11 @@ def performance(
     ] = Whose.ALL,
     by_groups: Annotated[bool, typer.Option("--groups", help="Also say where it errs most, and how it treats groups.")] = False,
     as_of: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Count only what was known by this day; today unless given.")
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="Count only what was predicted for days up to this one, and known by it; today unless given.",
+        ),
     ] = None,
     store: Annotated[str | None, typer.Option(help="Store to use: a folder or s3://bucket/prefix.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

@@ -258,8 +258,14 @@ def _document(found: Watched) -> dict[str, Any]:
 
 
 def _print(found: Watched) -> None:
-    windows = words.counted(len(found.drift), "window")
-    out.print(f"Model {found.model}, {windows} looked at. {words.capital(words.counted(len(found.open), 'alert'))} open.")
+    from churn.watch.drift_verdict import window_words
+
+    which = ""
+    if found.drift:
+        named = [window_words(found.drift[i], found.every) for i in {0: None, len(found.drift) - 1: None}]
+        which = f": {' to '.join(named)}"
+    windows = words.counted(len(found.drift), found.every)
+    out.print(f"Model {found.model}, {windows} looked at{which}. {words.capital(words.counted(len(found.open), 'alert'))} open.")
     for one in found.open:
         new = "new" if one.id in found.changes.opened else one.state
         out.print(f"[bold]{one.id}[/] ({new}) {escape(one.words)}")

@@ -45,7 +45,10 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that a decision is made from. `champion_since`: the first day the champion was on the desk for."""
+    """All that a decision is made from. `champion_since`: the first day the champion was on the desk for.
+
+    `first_due`: the day by which the first outcomes of the champion's own predictions are due; None where it has made none.
+    """
 
     champion: str
     champion_since: date
@@ -54,6 +57,7 @@ class Evidence:
     cohorts: tuple[Cohort, ...]
     bad_data: bool
     shadow: str | None = None  # the version in shadow, if any
+    first_due: date | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the record."""
@@ -79,7 +83,7 @@ def due(evidence: Evidence, settings: Settings) -> Due:
     rules = Rules.of(settings)
     cause, windows = _cause(evidence.signals, rules)
     if not cause:
-        return Due("", "", f"Nothing calls for a new training{_standing(evidence.signals)}.")
+        return Due("", "", f"Nothing calls for a new training{_standing(evidence)}.")
     why = f"{_WHY[cause]} in {words.counted(len(windows), rules.window)}, first from {words.day(windows[0].start)}."
     since = windows[0].start
     if evidence.bad_data:
@@ -113,11 +117,18 @@ def _cause(signals: Iterable[Signal], rules: Rules) -> tuple[str, Sequence[Windo
     return "", ()
 
 
-def _standing(signals: Iterable[Signal]) -> str:
-    """What that rests on: loss on known outcomes, or that none are known yet."""
-    known = [one.fired for signal in signals if signal.cause == REALISED_LOSS for one in signal.windows if one.fired is not None]
+def _standing(evidence: Evidence) -> str:
+    """What that rests on: loss on known outcomes, or when there will be some of what the champion has scored."""
+    losses = [signal for signal in evidence.signals if signal.cause == REALISED_LOSS]
+    known = [one.fired for signal in losses for one in signal.windows if one.fired is not None]
     if not known:
-        return ", as far as can be told: no outcomes are known yet"
+        model, first = evidence.champion, evidence.first_due
+        if first is None:
+            return f", as far as can be told: model {model} has no logged predictions yet"
+        if first > evidence.today:
+            day = words.day(first, year=first.year != evidence.today.year)
+            return f", as far as can be told. No outcomes are due yet for model {model}; the first are due {day}"
+        return f", as far as can be told: too few outcomes of what model {model} has scored are known yet"
     return (
         ", unless it lasts: the champion erred more than it promised"
         if known[-1]
@@ -151,7 +162,9 @@ def outcome(paired: Paired, settings: Settings, *, gates_hold: bool) -> tuple[Ou
     is not surely worse; it runs in shadow where it is better but not surely so, or where the settings want that first; else the
     champion stays.
     """
-    said = f"On {words.counted(paired.rows, 'row')} that neither has seen, {_compared(paired)}."
+    said = (
+        f"On {words.counted(paired.rows, 'row')} of the latest days with outcomes, which neither has seen, {_compared(paired)}."
+    )
     if not gates_hold:
         return "stop", f"{said} A gate does not hold, so the champion stays."
     if settings.retrain == "keep":

@@ -9,6 +9,7 @@ from churn import words
 from churn.data.schema import Schema
 from churn.settings import Settings
 from churn.watch.drift import ColumnDrift, WindowDrift
+from churn.watch.drift_verdict import odd
 from churn.watch.performance import Change, Loss, WindowPerformance
 from churn.watch.rules import (
     BAD_DATA,
@@ -52,7 +53,12 @@ def of_drift(history: Sequence[WindowDrift], schema: Schema, settings: Settings)
 
 def _moved(window: WindowDrift, one: ColumnDrift) -> Window:
     fired = None if one.status == "few" else one.status == "moved"
-    return Window(window.start, window.end, fired, f"by {_points(one.distance)}" if fired and one.distance >= one.band[1] else "")
+    if not fired:
+        return Window(window.start, window.end, fired)
+    if one.distance >= one.band[1]:
+        return Window(window.start, window.end, fired, f"by {_points(one.distance)}")
+    why = odd(one)
+    return Window(window.start, window.end, fired, f"({why})" if why else "")
 
 
 def _joint(window: WindowDrift) -> Window:

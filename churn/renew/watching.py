@@ -38,13 +38,14 @@ _TRIES = 3  # how often a training that fails is tried again
 class Watched:
     """What a look found and did.
 
-    `sketches`: how many were built. `drift`, `performance`: the champion's windows, oldest first. `conditions`: what the rules
-    say; `changes` what that did to alerts, and `open` all that stand. `due`: about a training; `decisions`: those made now.
-    `problems`: what did not work and did not stop it, in words.
+    `every`: how long windows are. `sketches`: how many were built. `drift`, `performance`: the champion's windows, oldest first.
+    `conditions`: what the rules say; `changes` what that did to alerts, and `open` all that stand. `due`: about a training;
+    `decisions`: those made now. `problems`: what did not work and did not stop it, in words.
     """
 
     model: str
     today: date
+    every: Every
     sketches: int
     drift: tuple[WindowDrift, ...]
     performance: tuple[WindowPerformance, ...]
@@ -120,6 +121,7 @@ def watch(
         cohorts=cohorts(desk.store, champion, today=today),
         bad_data=any(one.cause == BAD_DATA and one.state == "raised" for one in conditions),
         shadow=_in_shadow(desk),
+        first_due=min((one.due for one in seen.performance), default=None),
     )
     found = decide.due(evidence, desk.settings)
     if found.kind:
@@ -139,6 +141,7 @@ def watch(
     return Watched(
         model=champion.version,
         today=today,
+        every=every,
         sketches=built,
         drift=seen.drift,
         performance=seen.performance,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from churn import words
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 OPEN, ACKNOWLEDGED, MUTED, CLOSED = "open", "acknowledged", "muted", "closed"
 State = Literal["open", "acknowledged", "muted", "closed"]
+LONGEST = timedelta(days=365)  # that an alert can be muted for: what is muted for good is forgotten
 WATCH = "churn watch"  # who does what nobody does
 
 
@@ -173,10 +174,12 @@ def mute(records: Records, id: str, *, until: date, who: str, why: str, today: d
 
     Raises
     ------
-    As `acknowledge`; also DataError where that day is over.
+    As `acknowledge`; also DataError where that day is over, or more than a year away.
     """
     if until < today:
         raise DataError(f"an alert can be muted until today or later, not until {words.day(until)}")
+    if until > today + LONGEST:
+        raise DataError(f"an alert can be muted for a year at most, until {words.day(today + LONGEST)}, not {words.day(until)}")
     return _settle(records, id, {"state": MUTED, "until": until}, who, why, now)
 
 

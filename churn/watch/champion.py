@@ -211,7 +211,8 @@ def _verdict(check: Check, shown: Metrics | None, before: str | None) -> Verdict
             own = shown.log_loss.value
             lead = f"It is no worse than {before}" if check.passed else f"It is worse than {before}"
             text = (
-                f"On the same customers, new to both, its error (log-loss) is {own:.4f} against {own - check.value:.4f}; "
+                f"On all days of its holdout, {words.counted(shown.rows, 'row')} new to both, "
+                f"its error (log-loss) is {own:.4f} against {own - check.value:.4f}; "
                 f"up to {check.limit:g} more is allowed."
             )
             return Verdict(check.passed, lead, text)
@@ -295,7 +296,7 @@ def compare(first: Version, second: Version) -> Comparison:
             ("Error", a.log_loss, b.log_loss, _loss, False),
         )
         rows += [(what, show(x), show(y), _better(x, y, more, names)) for what, x, y, show, more in pairs]
-        rows.append(("Judged on", f"{words.count(a.rows)} rows", f"{words.count(b.rows)} rows", ""))
+        rows.append(("Judged on", _judged(a), _judged(b), ""))
     rows.append(("Kind", first.kind, second.kind, ""))
     rows.append(("Trained", words.day(first.trained), words.day(second.trained), ""))
     rows.append(("Learnt from", _learnt(first), _learnt(second), ""))
@@ -319,6 +320,11 @@ def _better(a: Estimate, b: Estimate, more: bool, names: tuple[str, str]) -> str
     return names[0] if (a.value > b.value) is more else names[1]
 
 
+def _judged(metrics: Metrics) -> str:
+    where = "its own holdout" if metrics.where == "holdout" else "cross-validation"
+    return f"{words.counted(metrics.rows, 'row')}, {where}"
+
+
 def _learnt(version: Version) -> str:
     rows = version.facts.get("rows")
     return f"{words.count(rows)} rows" if rows else words.NOTHING
@@ -333,7 +339,8 @@ def _mind(first: Version, second: Version) -> str:
     same = all(first.facts.get(name) == second.facts.get(name) for name in drawn)
     if same and (a.where, a.rows, a.positives) == (b.where, b.rows, b.positives):
         return f"Both were judged on {words.count(a.rows)} rows, chosen alike. Error is log-loss; ranges hold 19 times in 20."
-    return "They were judged on different customers: part of a difference may be theirs. Ranges hold 19 times in 20."
+    each = ", each on those of its own holdout" if a.where == b.where == "holdout" else ""
+    return f"They were judged on different customers{each}: part of a difference may be theirs. Ranges hold 19 times in 20."
 
 
 def before(history: Sequence[HistoryEntry]) -> str | None:

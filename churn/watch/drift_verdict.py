@@ -12,9 +12,9 @@ from typing import Literal
 
 from churn import words
 from churn.base.snapshot import RISK
-from churn.data.schema import Schema
+from churn.data.schema import Feature, Schema
 from churn.score.sketch import Grid
-from churn.watch.drift import SMALL, Against, ColumnDrift, Every, Finding, WindowDrift, span
+from churn.watch.drift import MOVED, NEW_MOVED, SMALL, WATCH, Against, ColumnDrift, Every, Finding, WindowDrift, span
 from churn.watch.shape import middle, most_changed
 
 Mark = Literal["moved", "watch", "steady"]
@@ -74,6 +74,22 @@ def moved_by(column: ColumnDrift) -> str:
     return words.points(column.distance, signed=False, unit=False, decimals=1)
 
 
+def odd(column: ColumnDrift, *, named: bool = True) -> str | None:
+    """What the distance does not tell, the more telling of the two: `1% new` to the model, or `12% missing, was 2%`.
+
+    named: whether to say `missing`, which a table's heading may have said already.
+    """
+    if column.unreadable:
+        return "unreadable"
+    change = column.missing - column.missing_reference
+    if column.new_share and column.new_share / NEW_MOVED >= change / MOVED:
+        return f"{words.percent(column.new_share)} new"
+    missing = f"{words.percent(column.missing)}{' missing' if named else ''}"
+    if abs(change) >= WATCH:
+        return f"{missing}, was {words.percent(column.missing_reference)}"
+    return missing if column.missing else None
+
+
 def since(windows: Sequence[WindowDrift], column: str) -> date:
     """From when on a column has been as it is in the last window, moved or on watch, without a break."""
     first = windows[-1]
@@ -93,17 +109,16 @@ def _title(now: WindowDrift, schema: Schema, every: Every, against: Against) -> 
         names = words.sentence_list(
             words.lower_first(name_of(one.column, schema)) for one in (moved if len(moved) == 2 else moved[:1])
         )
-        counted = _NUMBERS[len(moved)] if len(moved) < len(_NUMBERS) else words.count(len(moved))
         verb = "has" if len(moved) == 1 else "have"
         trusted = f"this {schema.horizon}'s list" if schema.horizon else "the list"
-        return f"{counted} of {total} columns {verb} moved {reference}: check {names} before you trust {trusted}"
+        return f"{_number(len(moved))} of {total} columns {verb} moved {reference}: check {names} before you trust {trusted}"
     if now.risk.status == "moved":
         return f"The risks have moved {reference}, though no column has by itself: check the list before you use it"
     if any(one.what == "joint" for one in now.alarming):
         return f"No column has moved by itself {reference}, but they go together otherwise: check the list before you use it"
     watched = len(now.watched) + (now.risk.status == "watch")
     if watched:
-        on_watch = f"{words.lower_first(_NUMBERS[watched])} {'is' if watched == 1 else 'are'} on watch"
+        on_watch = f"{words.lower_first(_number(watched))} {'is' if watched == 1 else 'are'} on watch"
         return f"Nothing has moved {reference}, {on_watch}: the scores can be trusted as before"
     return f"Nothing has moved {reference}: the scores can be trusted as before"
 
@@ -154,11 +169,35 @@ def _lines(windows: Sequence[WindowDrift], grid: Grid, schema: Schema, every: Ev
     room = _LINES - 1 - len(risk) - len(together)
     if len(columns) > room:
         rest = columns[room - 1 :]
-        worst: Mark = "moved" if any(one.mark == "moved" for one in rest) else "watch"
-        lead = f"{words.count(len(rest))}{' more' if room > 1 else ''} {words.plural('column', len(rest))}"
-        columns = [*columns[: room - 1], Line(worst, lead, "stand first in the table below.")]
+        columns = [*columns[: room - 1], _others([one.mark for one in rest], more=room > 1)]
     told = [*risk, *columns, *together]
     return [*told, _steady(now)]
+
+
+def _others(marks: Sequence[Mark], *, more: bool) -> Line:
+    """`Two more columns have moved and four are on watch: …`, of columns without a line of their own."""
+    moved = marks.count("moved")
+    parts: list[str] = []
+    for count, one, many in ((moved, "has moved", "have moved"), (len(marks) - moved, "is on watch", "are on watch")):
+        if count:
+            noun = f"{' more' if more else ''} {words.plural('column', count)}" if not parts else ""
+            parts.append(f"{words.lower_first(_number(count))}{noun} {one if count == 1 else many}")
+    return Line("moved" if moved else "watch", f"{words.capital(words.sentence_list(parts))}:", "see the table below.")
+
+
+def _number(count: int) -> str:
+    return _NUMBERS[count] if count < len(_NUMBERS) else words.count(count)
+
+
+def _ends(was: float, now: float, feature: Feature, schema: Schema) -> tuple[str, str]:
+    """Two values of a number as they are printed, money with cents on both or on neither."""
+    if feature.unit == "money":
+        for cents in (False, True):
+            shown = tuple(words.money(value, schema.currency, cents=cents) for value in (was, now))
+            if shown[0] != shown[1]:
+                break
+        return shown[0], shown[1]
+    return words.quantity(was, feature, schema), words.quantity(now, feature, schema)
 
 
 def _told(now: WindowDrift, one: ColumnDrift, windows: Sequence[WindowDrift], grid: Grid, schema: Schema) -> Line:
@@ -185,9 +224,10 @@ def _what(now: WindowDrift, one: ColumnDrift, found: Finding, grid: Grid, schema
             return f"{level} went from {words.percent(before)} to {words.percent(share)}"
     ends = middle(now, grid, one.column)
     feature = schema.feature(one.column)
-    if ends is not None and words.quantity(ends[0], feature, schema) != words.quantity(ends[1], feature, schema):
-        was, is_now = (words.quantity(end, feature, schema) for end in ends)
-        return f"moved by {moved_by(one)} points, its middle from {was} to {is_now}"
+    if ends is not None:
+        was, is_now = _ends(*ends, feature, schema)
+        if was != is_now:
+            return f"moved by {moved_by(one)} points, its middle from {was} to {is_now}"
     return f"moved by {moved_by(one)} points"
 
 

@@ -167,7 +167,7 @@ def history(
     predictions: `__model__`, `__key__`, `__as_of__`, `__risk__`, `__scored_at__`; the money column if there is one; what `where`
         needs.
     statements: outcomes, as `churn.score.outcomes.statements` has them.
-    today: nothing that was known later counts.
+    today: nothing that was known later counts, and no prediction about a later day.
     size: how many customers are on the list, of those looked at.
     facts: of each model, by version (`facts_of`).
     called: who was to be called and when (`churn.act.results.treated`); needed where `whose` is not "all". A call may have
@@ -181,7 +181,9 @@ def history(
     look = _Look(lambda _: statements, schema, today, every, size, facts or {}, called, whose, where, complete)
     windows = (
         (str(model), start, part)
-        for (model, start), part in predictions.group_by(log.MODEL, _start(every), maintain_order=True)
+        for (model, start), part in predictions.filter(pl.col(log.AS_OF) <= today).group_by(
+            log.MODEL, _start(every), maintain_order=True
+        )
         if isinstance(start, date)
     )
     return look.through(windows)
@@ -208,6 +210,7 @@ def of_log(
 
     Parameters
     ----------
+    today: as in `history`; predictions about later days are not read.
     models: only these versions. since: only predictions about days from then on. shadow: predictions nobody acted upon too.
     damaged: takes what is wrong with each part that cannot be read, instead of an error.
 
@@ -216,7 +219,7 @@ def of_log(
     StoreUnavailable: the store is away, or a part of it is damaged.
     """
     look = _Look(_told_by(store, schema), schema, today, every, size, facts or {}, called, whose, where, complete)
-    return look.through(_windows(store, every, look.columns, models, since, damaged, shadow=shadow))
+    return look.through(_windows(store, every, look.columns, models, (since, today), damaged, shadow=shadow))
 
 
 def window_of_log(
@@ -240,7 +243,8 @@ def window_of_log(
     What is raised is as in `of_log`; DataError where the log has nothing of that window.
     """
     look = _Look(_told_by(store, schema), schema, today, every, 1, facts or {}, called, whose, where, complete)
-    rows = _rows(store, model, start, _last(start, every), list(dict.fromkeys([*look.columns, *columns])), None, damaged)
+    until = min(_last(start, every), today)
+    rows = _rows(store, model, start, until, list(dict.fromkeys([*look.columns, *columns])), None, damaged)
     if rows.is_empty():
         raise DataError(f"the log has no predictions of model {model} about the {every} from {start.isoformat()}")
     return _by_risk(look.chosen(look.ready(model, rows)[0]))
@@ -436,17 +440,18 @@ def _windows(
     every: Every,
     columns: Sequence[str],
     models: Sequence[str] | None,
-    since: date | None,
+    days: tuple[date | None, date],
     damaged: list[str] | None,
     *,
     shadow: bool,
 ) -> Iterator[tuple[str, date, pl.DataFrame]]:
-    """The log by model and window, each read when it is its turn; a column that no part of it has is null."""
-    listed = {(part.model, _first(part.date, every)) for part in log.parts(store, since=since)}
+    """The log of some days by model and window, each read when it is its turn; a column that no part of it has is null."""
+    since, until = days
+    listed = {(part.model, _first(part.date, every)) for part in log.parts(store, since=since, until=until)}
     sources = None if shadow else [source for source in log.SOURCES if source != SHADOW]
     for model, start in sorted(listed):
         if models is None or model in models:
-            rows = _rows(store, model, max(start, since or start), _last(start, every), columns, sources, damaged)
+            rows = _rows(store, model, max(start, since or start), min(_last(start, every), until), columns, sources, damaged)
             if not rows.is_empty():
                 yield model, start, rows
 

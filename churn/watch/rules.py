@@ -122,6 +122,11 @@ class Rules:
             )
         return cls(frozenset(named), Persistence(settings.alert_needed, settings.alert_windows), settings.watch_every)
 
+    @property
+    def often(self) -> str:
+        """How often what may be chance must be found, in words: `in 2 of the last 3 months`."""
+        return f"in {self.persistence.needed} of the last {words.counted(self.persistence.windows, self.window)}"
+
     def lasts(self, signal: Signal) -> State:
         """Whether a signal lasts."""
         return self._of(signal).of([window.fired for window in signal.windows])
@@ -152,4 +157,5 @@ class Rules:
         latest = [window for window in signal.windows if window.fired is not None][-self.persistence.windows :]
         what = f"{signal.label or signal.subject} has moved" if signal.cause == COLUMN_MOVED else CAUSES[signal.cause]
         often = f"in {sum(bool(window.fired) for window in latest)} of the last {words.counted(len(latest), self.window)}"
+        often += "" if latest[-1].fired else ", not in the latest"
         return f"{what}{f' {size}' if size else ''}, {often}, first from {words.day(found[0].start)}."

@@ -78,6 +78,9 @@ def _told(one: WindowPerformance, schema: Schema, today: date, every: Every, sin
         expected=expected,
         range=words.interval(words.count(band.low), words.count(band.high)),
     )
+    if found.left in (0, found.rows):
+        kind = "performance all left" if found.left else "performance all stayed"
+        return Verdict(words.say(kind, when=name), f"{more} {since or words.say('performance one kind')}", one)
     listed = words.say("performance list", **said)
     if one.ranking_holds is False:
         title = words.say("performance slipped", when=name, auc=in_100(found.auc), promised=in_100(promised.auc))

@@ -345,14 +345,36 @@ def differs(moved: Moved, schemas: tuple[Schema, Schema], row: Mapping[str, Any]
 
 
 def side_by_side(first: Lineage, second: Lineage) -> tuple[tuple[str, str, str, str], ...]:
-    """Where two versions come from, as rows of a comparison; the last cell says whether they share it."""
-    rows = (
-        ("Table", _sum(first.table), _sum(second.table)),
-        ("Schema", _sum(first.schema), _sum(second.schema)),
-        ("Training run", first.run, second.run),
-        ("Made to succeed", first.parent, second.parent),
-    )
-    return tuple((what, a or words.NOTHING, b or words.NOTHING, "the same" if a and a == b else "") for what, a, b in rows)
+    """Where two versions come from, as rows of a comparison: whether they share it, and what they were made to succeed.
+
+    The sums that tell tables and schemas apart are `sums`.
+    """
+    rows = [
+        (what, *_shared(a, b), "")
+        for what, a, b in (
+            ("Table", first.table, second.table),
+            ("Schema", first.schema, second.schema),
+            ("Training run", first.run, second.run),
+        )
+    ]
+    parents = (first.parent or words.NOTHING, second.parent or words.NOTHING)
+    return (*rows, ("Made to succeed", *parents, "the same" if first.parent and first.parent == second.parent else ""))
+
+
+def _shared(first: str | None, second: str | None) -> tuple[str, str]:
+    """`the same` twice, or `one` and `another`; nothing where it was not noted."""
+    if first and second:
+        return ("the same", "the same") if first == second else ("one", "another")
+    return "one" if first else words.NOTHING, "one" if second else words.NOTHING
+
+
+def sums(*found: Lineage) -> str:
+    """What versions were made from as a table's or schema's sum has it, for whoever looks for the very files."""
+    told = []
+    for one in found:
+        parts = (("table", _sum(one.table)), ("schema", _sum(one.schema)), ("training run", one.run))
+        told.append(f"{one.version}: {', '.join(f'{what} {value}' for what, value in parts if value) or words.NOTHING}")
+    return "; ".join(told)
 
 
 def _sum(value: str | None) -> str | None:

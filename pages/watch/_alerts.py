@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import streamlit as st
 
 from churn import words
-from churn.errors import ChurnError, RecordsUnavailable
+from churn.errors import ChurnError, RecordsUnavailable, SettingsError
 from churn.principal import ANONYMOUS
 from churn.watch import alerts
-from churn.watch.alerts import ACKNOWLEDGED, MUTED, OPEN, Alert
+from churn.watch.alerts import ACKNOWLEDGED, LONGEST, MUTED, OPEN, Alert
+from churn.watch.rules import Rules
 from churn.words import escape_markdown as escape
 from pages.shared import data, widgets
 
@@ -34,9 +36,11 @@ def show() -> None:
     told = st.session_state.pop(_TOLD, None)
     if not listed:
         st.markdown("No alert is open: nothing that was watched has moved for long enough to matter.")
+        st.caption(words.capital(_needed()))
         return
     waiting = [one for one in listed if one.state == OPEN]
-    st.caption(_summary(len(waiting), len(listed)))
+    muted = [one for one in listed if one.state == MUTED and one.until is not None]
+    st.caption(f"{_summary(len(waiting), len(listed), muted)} · {_needed()}")
     if told:
         st.success(escape(told), icon=":material/check:")
     ordered = [*waiting, *(one for one in listed if one.state != OPEN)]
@@ -48,12 +52,28 @@ def show() -> None:
                 _one(one)
 
 
-def _summary(waiting: int, listed: int) -> str:
+def _needed() -> str:
+    """What the table of columns may show as moved without an alert."""
+    try:
+        often = Rules.of(data.desk().settings).often
+    except SettingsError:
+        return "the settings of alerts are wrong: see churn watch"
+    return f"what moves becomes an alert once found {often}, a column only where it weighs enough in the score"
+
+
+def _summary(waiting: int, listed: int, muted: Sequence[Alert]) -> str:
+    """How many alerts wait, how many somebody has seen, and until when how many are left aside."""
+    days = sorted({one.until for one in muted if one.until is not None})
+    until = f"{len(muted)} muted until {words.day(days[0])}{' or later' if len(days) > 1 else ''}" if days else ""
+    seen = listed - waiting - len(muted)
+    ends = "they close by themselves once it is quiet"
     if not waiting:
-        return f"{words.capital(words.counted(listed, 'alert'))}, all of them seen · they close by themselves once it is quiet"
-    seen = f", {words.count(listed - waiting)} seen already" if listed > waiting else ""
+        settled = [f"{'all' if seen == listed else seen} of them seen"] if seen else []
+        told = ", ".join([*settled, *([until] if until else [])])
+        return f"{words.capital(words.counted(listed, 'alert'))}, {told} · {ends}"
     wait = f"{words.counted(waiting, 'alert')} {'waits' if waiting == 1 else 'wait'} for somebody to look"
-    return f"{words.capital(wait)}{seen} · they close by themselves once it is quiet"
+    others = [*([f"{words.count(seen)} seen already"] if seen else []), *([until] if until else [])]
+    return f"{words.capital(', '.join([wait, *others]))} · {ends}"
 
 
 def _one(one: Alert) -> None:
@@ -89,6 +109,7 @@ def _settle(one: Alert) -> None:
             "Leave aside until",
             today + timedelta(weeks=_WEEKS),
             min_value=today,
+            max_value=today + LONGEST,
             key=f"_until {one.id}",
             help="Only where it is left aside: up to and with that day, even if it goes and comes back.",
         )

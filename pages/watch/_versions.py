@@ -79,7 +79,7 @@ def _compare(pair: Pair, usable: Sequence[Version], lines: dict[str, versions.Li
         "Better": [row[3] or None for row in rows],
     }
     table(columns, {"": st.column_config.TextColumn("What")}, f"Table: {a} and {b} compared by {len(rows)} figures.", most=14)
-    st.caption(escape(found.note))
+    st.caption(escape(found.note), help=escape(f"What they were made from, by its sum. {versions.sums(lines[a], lines[b])}."))
     _curves(by_name[a], by_name[b])
     _moves.show(pair, a, b)
 

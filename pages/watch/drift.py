@@ -20,7 +20,7 @@ from churn.score.sketch import Grid
 from churn.understand.cohorts import dimensions
 from churn.watch import drift_report as report
 from churn.watch import drift_verdict as verdict
-from churn.watch.drift import Against, ColumnDrift, Every, WindowDrift, span
+from churn.watch.drift import Against, Every, WindowDrift, span
 from churn.watch.drift_verdict import STATUS, Verdict
 from churn.watch.shape import shape
 from churn.watch.watched import Watched, watched
@@ -215,19 +215,22 @@ def _columns(pair: Pair, found: Watched) -> str:
         "Moved by": [round(100 * one.distance, 1) for one in ranked],
         "Weight": [round(100 * one.importance, 1) if one.importance else None for one in ranked],
         past: [[round(100 * _distance(window, one.column), 2) for window in found.windows] for one in ranked],
-        "Missing, new": [_odd(one) for one in ranked],
+        "Missing, new": [verdict.odd(one, named=False) for one in ranked],
     }
     st.header("Which columns moved?", anchor=False)
-    st.caption("Most consequential first: how far it moved × its weight in the score, both in points · click a row")
+    st.caption(
+        "What moved before what is on watch, each by how far it moved × its weight in the score, both in points; the title names "
+        "the first · click a row"
+    )
     top = max(10.0, *(value for values in columns[past] for value in values))
     config = {
         "Status": st.column_config.MultiselectColumn(
             options=[STATUS[one] for one in ("moved", "watch", "quiet", "few")], color=_COLOURS, width=84
         ),
         "Moved by": st.column_config.NumberColumn(format="%.1f", width=78),
-        "Weight": st.column_config.NumberColumn(format="%.1f", width=66),
-        past: st.column_config.LineChartColumn(y_min=0, y_max=top, width=104),
-        "Missing, new": st.column_config.TextColumn(alignment="right", width=92),
+        "Weight": st.column_config.NumberColumn(format="%.1f", width=62),
+        past: st.column_config.LineChartColumn(y_min=0, y_max=top, width=92),
+        "Missing, new": st.column_config.TextColumn(alignment="right", width=106),
     }
     wanted = address.text(_PAGE, _COLUMN)
     place = names.index(wanted) if wanted in names else 0
@@ -250,15 +253,6 @@ def _columns(pair: Pair, found: Watched) -> str:
         alt=f"Table: {len(names)} columns by how far they moved; {names[0]} leads with {verdict.moved_by(ranked[0])} points.",
     )
     return ranked[place].column
-
-
-def _odd(one: ColumnDrift) -> str | None:
-    """What a column's distance does not tell: values that are missing, or that the model does not know."""
-    if one.unreadable:
-        return "unreadable"
-    if one.new_share:
-        return f"{words.percent(one.new_share)} new"
-    return words.percent(one.missing) if one.missing else None
 
 
 def _distance(window: WindowDrift, column: str) -> float:

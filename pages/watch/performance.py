@@ -399,13 +399,11 @@ def _figures(pair: Pair, window: WindowPerformance) -> None:
     add("Error (Brier score)", lambda f: f.brier, _error)
     add_sum("Left, of all", None if found is None else found.left, promised.expected_leavers, words.count)
     add_sum("Revenue that left", None if found is None else found.revenue_left, promised.expected_revenue, _money(pair))
-    columns: _Columns = {
-        "": [row[0] for row in rows],
-        "What happened": [row[1] for row in rows],
-        "Promised": [row[2] for row in rows],
-    }
-    config = {"": st.column_config.TextColumn("What"), "What happened": _RIGHT, "Promised": _RIGHT}
-    _table(columns, config, f"Table: {len(rows)} figures, promised and come.")
+    # as text, whose cells wrap, each before its range: on a phone a grid would cut them off
+    lines = ["| What | What happened | Promised |", "|:--|--:|--:|"]
+    lines += [f"| {' | '.join(_before_range(escape(cell or words.NOTHING)) for cell in row)} |" for row in rows]
+    with st.container(key="_figures"):
+        st.markdown("\n".join(lines), width="stretch")
     if found is not None:
         one = found.confusion
         listed_left, listed_stayed, others_left, others_stayed = (
@@ -561,6 +559,12 @@ def _windows(pair: Pair, found: Sequence[WindowPerformance], every: Every) -> No
         placeholder=words.NOTHING,
         alt=f"Table: {len(listed)} {words.plural('window', len(listed))}, promised and come.",
     )
+
+
+def _before_range(cell: str) -> str:
+    """A figure that may break before its range and not within it."""
+    figure, bracket, interval = cell.partition(" (")
+    return f"{figure}{bracket}{interval.replace(' ', chr(0xA0))}" if " to " in interval else cell
 
 
 def _table(columns: _Columns, config: Mapping[str, Any], alt: str) -> None:

@@ -43,6 +43,7 @@ def test_refresh_twice_is_once_and_says_what_it_did(nightly: Desk) -> None:
     again = nightly.done("refresh")
     assert "Already on the desk: 700 customers" in again.out
     assert "Nothing calls for a new training" in again.out
+    assert f"Model v1, 1 month looked at: {TODAY:%b %Y}." in again.out
     assert nightly.sums("models") == sums
 
 
@@ -86,10 +87,11 @@ def test_alerts_are_acknowledged_and_muted_with_a_reason(nightly: Desk) -> None:
         first, second = _open(records)
     assert "why" in nightly.run("alerts", "ack", first).err
     assert "ann has seen it: Known" in nightly.done("alerts", "ack", first, "--why", "Known").out
-    muted = nightly.done("alerts", "mute", second, "--until", "2999-01-01", "--why", "Later", "--json").json
-    assert (muted["state"], muted["until"], muted["who"]) == ("muted", "2999-01-01", "ann")
+    muted = nightly.done("alerts", "mute", second, "--until", str(TODAY), "--why", "Later", "--json").json
+    assert (muted["state"], muted["until"], muted["who"]) == ("muted", str(TODAY), "ann")
     assert "acknowledged: Known" in nightly.done("alerts", "show", first).out
     assert nightly.run("alerts", "mute", first, "--until", "2020-01-01", "--why", "x").line.startswith("an alert can be muted")
+    assert "for a year at most" in nightly.run("alerts", "mute", first, "--until", "2999-01-01", "--why", "x").line
     assert nightly.run("alerts", "ack", "nobody", "--why", "x").line.startswith("there is no alert 'nobody'")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from churn import words
 from churn.base.records import Records
 from churn.settings import Settings
 from churn.watch import alerts, rules
@@ -53,7 +54,9 @@ def _texts(app: AppTest) -> str:
 
 
 def test_a_quiet_desk_says_so(run: Callable[[], AppTest]) -> None:
-    assert "No alert is open" in _texts(run())
+    said = _texts(run())
+    assert "No alert is open" in said
+    assert "What moves becomes an alert once found in 2 of the last 3 months" in said
 
 
 def test_an_alert_is_seen_with_a_reason_and_not_without(desk: data.Desk, run: Callable[[], AppTest]) -> None:
@@ -81,6 +84,7 @@ def test_an_alert_is_left_aside_until_a_day(desk: data.Desk, run: Callable[[], A
     (kept,) = alerts.listed(desk.records)
     assert (kept.state, kept.until) == ("muted", TODAY + timedelta(weeks=4))
     assert "by ann: Known" in _texts(app)
+    assert f"1 alert, 1 muted until {words.day(kept.until)} · " in _texts(app)
 
 
 def test_many_alerts_are_folded_and_a_broken_database_is_said(

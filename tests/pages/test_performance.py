@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -84,6 +85,8 @@ def test_the_last_month_with_outcomes_is_the_answer(months: Path, run_page: Run)
         "In figures",
     ]
     assert "On the list " in texts(app)
+    (figures,) = [one.value for one in app.markdown if one.value.startswith("| What | What happened | Promised |")]
+    assert re.search(r"\n\| Left, of all \| \d+ \| \d+ \(\d+\xa0to\xa0\d+\) \|", figures)  # no break within a range
     assert "100% of outcomes known" in texts(app)
 
 

@@ -67,6 +67,21 @@ def test_scores_that_moved_and_a_loss_to_be_expected_do_together() -> None:
     assert (found.kind, found.cause, found.since) == ("due", SCORE_DRIFT, date(2026, 2, 1))
 
 
+@pytest.mark.parametrize(
+    ("first_due", "said"),
+    [
+        (date(2026, 11, 29), ". No outcomes are due yet for model v1; the first are due 29 Nov."),
+        (date(2027, 1, 3), ". No outcomes are due yet for model v1; the first are due 3 Jan 2027."),
+        (TODAY, ": too few outcomes of what model v1 has scored are known yet."),
+        (None, ": model v1 has no logged predictions yet."),
+    ],
+)
+def test_where_nothing_can_be_compared_yet_it_says_why(first_due: date | None, said: str) -> None:
+    """Outcomes of other models' scorings may be known all the while."""
+    found = due(_evidence(_signal(REALISED_LOSS, [None]), first_due=first_due), SETTINGS)
+    assert found.words == f"Nothing calls for a new training, as far as can be told{said}"
+
+
 def test_bad_data_holds_it_back_and_a_shadow_too() -> None:
     blocked = due(_evidence(LOSS, bad_data=True), SETTINGS)
     assert blocked.kind == "blocked"

@@ -54,6 +54,14 @@ def test_drift_is_told_column_by_column_under_the_names_people_use() -> None:
     assert (fee.label, fee.model, fee.windows[0].size) == ("Monthly fee", "v1", "by 12 points")
 
 
+def test_what_moved_by_new_values_or_missing_ones_is_told_with_their_share() -> None:
+    new = replace(_column("fee", "moved", distance=0.015), new_share=0.012)
+    missing = replace(_column("tenure", "moved", distance=0.015), missing=0.12, missing_reference=0.02)
+    found = {one.subject: one for one in signals.of_drift([_window("quiet", new, missing)], SCHEMA, SETTINGS)}
+    assert found["fee"].windows[0].size == "(1% new)"
+    assert found["tenure"].windows[0].size == "(12% missing, was 2%)"
+
+
 def test_a_column_of_no_weight_raises_nothing_unless_nobody_knows_the_weights() -> None:
     window = _window("quiet", _column("fee", "moved", importance=0.01), _column("tenure", "quiet", importance=0.99))
     assert ("column-moved", "fee") not in _by_cause(window)

@@ -86,6 +86,8 @@ def test_a_mute_holds_to_its_day_even_over_a_pause_and_then_the_alert_wakes(reco
     (id,) = _update(records, _moved()).opened
     with pytest.raises(DataError, match="not until 30 Jun 2026"):
         alerts.mute(records, id, until=TODAY - timedelta(days=1), who="ann", why="Known", today=TODAY)
+    with pytest.raises(DataError, match="for a year at most"):
+        alerts.mute(records, id, until=TODAY + timedelta(days=366), who="ann", why="Known", today=TODAY)
     until = TODAY + timedelta(days=30)
     alerts.mute(records, id, until=until, who="ann", why="Known", today=TODAY)
     _update(records, _moved("quiet"))

@@ -92,6 +92,7 @@ def test_verdicts_follow_the_gates(metrics: Metrics) -> None:
     ]
     assert "60 times in 100 (58 to 62); at least 65 are needed" in found[0].words
     assert "3.0 points (1.0 to 5.0) on average; at most 5 are allowed" in found[1].words
+    assert found[2].words.startswith("On all days of its holdout, 800 rows new to both, its error (log-loss) is ")
     assert "0.5000 against 0.5100; up to 0.002 more is allowed" in found[2].words
 
 
@@ -171,7 +172,12 @@ def test_compare_says_which_is_better_where_it_can(metrics: Metrics) -> None:
     assert found["Picks the leaver"] == found["Percentages off by"] == "v2"
     assert found["Error"] == "too close to say"
     other = replace(better, rows=better.rows + 1)
-    assert "judged on different customers" in champion.compare(version("v1", worse), version("v2", other)).note
+    apart = champion.compare(version("v1", worse), version("v2", other))
+    assert apart.note.startswith("They were judged on different customers, each on those of its own holdout:")
+    assert next(row for row in apart.rows if row[0] == "Judged on")[1:3] == (
+        "800 rows, its own holdout",
+        "801 rows, its own holdout",
+    )
 
 
 def test_history_counts_scorings_between_changes() -> None:

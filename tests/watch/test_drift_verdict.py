@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -10,10 +11,11 @@ import polars as pl
 import pytest
 
 from churn.base.snapshot import RISK
+from churn.data.schema import Feature
 from churn.score.sketch import Grid
 from churn.watch import drift_report as report
 from churn.watch.drift import WindowDrift, history
-from churn.watch.drift_verdict import Verdict, facts, since, verdict, window_words
+from churn.watch.drift_verdict import Verdict, _ends, facts, odd, since, verdict, window_words
 from churn.watch.joint import JointDrift
 from churn.watch.shape import middle, most_changed, shape
 from tests.watch import drifting
@@ -72,6 +74,18 @@ def test_each_kind_of_change_in_words(grid: Grid) -> None:
         assert line.text.startswith(text)
 
 
+def test_why_a_column_counts_that_has_hardly_moved(grid: Grid) -> None:
+    random = np.random.default_rng(12)
+    table = drifting.new_level(drifting.missing(customers(9_000, random), random), random)
+    _, (window,) = told(grid, table)
+    assert odd(window.of("n0")) == "12% missing, was 2%"
+    assert odd(window.of("n0"), named=False) == "12%, was 2%"
+    assert odd(window.of("c2")) == "3% new"
+    assert odd(window.of("n3")) is None
+    assert odd(replace(window.of("c2"), missing=0.3)) == "30% missing, was 0%"
+    assert odd(replace(window.of("n3"), missing=0.02, missing_reference=0.02)) == "2% missing"
+
+
 def test_nothing_moved_and_too_few(grid: Grid) -> None:
     random = np.random.default_rng(4)
     found, _ = told(grid, customers(5_000, random))
@@ -99,8 +113,23 @@ def test_never_more_than_four_lines(grid: Grid) -> None:
     table = customers(5_000, np.random.default_rng(6)).with_columns([pl.col(f"n{i}") + 0.5 for i in range(8)])
     found, _ = told(grid, table)
     assert len(found.lines) == 4
-    assert found.lines[2].lead == "6 more columns"
-    assert found.lines[2].text == "stand first in the table below."
+    assert found.lines[2].lead == "Six more columns have moved:"
+    assert found.lines[2].text == "see the table below."
+
+
+def test_columns_that_moved_are_counted_apart_from_those_on_watch(grid: Grid) -> None:
+    shifts = [pl.col(f"n{i}") + (0.5 if i < 4 else 0.06) for i in range(6)]
+    found, (window,) = told(grid, customers(9_000, np.random.default_rng(13)).with_columns(shifts))
+    assert (len(window.moved), len(window.watched)) == (4, 2)
+    assert found.title.startswith("Four of 20 columns have moved")
+    assert found.lines[2].lead == "Two more columns have moved and two are on watch:"
+    assert found.lines[2].mark == "moved"
+
+
+def test_both_ends_of_money_have_cents_or_neither_has() -> None:
+    feature = Feature(name="fee", kind="number", label="Fee", unit="money")
+    assert _ends(783.0, 658.79, feature, SCHEMA) == ("$783", "$659")
+    assert _ends(783.0, 783.04, feature, SCHEMA) == ("$783.00", "$783.04")
 
 
 def test_windows_are_named_by_their_length(grid: Grid) -> None:

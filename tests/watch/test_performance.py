@@ -126,6 +126,17 @@ def test_the_log_and_a_table_give_the_same(store: Store, schema: Schema) -> None
     assert [(one.start, one.end) for one in days] == [(day, day) for day in MONTHS]
 
 
+def test_predictions_about_days_to_come_are_left_out(store: Store, schema: Schema) -> None:
+    for day in MONTHS:
+        _log(store, _scored(day), schema)
+    asked = date(2026, 10, 15)
+    by_month = of_log(store, schema, today=asked)
+    assert [one.start for one in by_month] == [date(2026, 8, 1), date(2026, 9, 1)]
+    assert by_month == history(log.read(store), statements(store), schema, today=asked)
+    with pytest.raises(DataError, match="no predictions"):
+        window_of_log(store, schema, "v1", date(2026, 10, 1), today=asked)
+
+
 def test_a_customer_counts_once_with_the_first_prediction_of_a_window(store: Store, schema: Schema) -> None:
     first, later = _scored(date(2026, 9, 1), 300), _scored(date(2026, 9, 15), 300)
     _log(store, first, schema)

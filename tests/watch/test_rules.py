@@ -62,6 +62,13 @@ def test_only_the_latest_windows_count_and_more_never_turns_quiet(fired: list[bo
         assert persistence.of([True if one is False else one for one in fired]) == "raised"
 
 
+def test_an_alert_says_so_where_the_latest_window_is_quiet_again() -> None:
+    rule = Rules.of(Settings())
+    assert rule.often == "in 2 of the last 3 months"
+    (found,) = rule.judge([Signal(rules.COLUMN_MOVED, _months(True, True, False, size="(1% new)"), "use", "Data use", "v1")])
+    assert found.words == "Data use has moved (1% new), in 2 of the last 3 months, not in the latest, first from 1 Jan 2026."
+
+
 def test_what_lasts_is_said_with_its_first_day_and_its_size() -> None:
     (found,) = Rules.of(Settings()).judge(
         [Signal(rules.COLUMN_MOVED, _months(False, True, False, True), "monthly_fee", "Monthly fee", "v3")]

@@ -87,3 +87,11 @@ def test_windows_are_named_as_people_name_them() -> None:
     assert when(one, "week", TODAY) == "in the week from 1 Aug"
     assert when(one, "day", date(2027, 2, 1)) == "on 1 Aug 2026"
     assert (in_100(Band(0.853, 0, 1)), in_100(Band(0.9961, 0, 1)), in_100(None)) == ("85", "99.6", "–")
+
+
+@pytest.mark.parametrize(("odds", "who"), [(50.0, "Everybody"), (-50.0, "Nobody")])
+def test_a_ranking_of_one_kind_of_customer_is_not_judged(odds: float, who: str) -> None:
+    said = verdict([window(8, odds=odds)], SCHEMA, champion="v2", today=TODAY)
+    assert said.title == f"{who} scored in August and known by now left: the ranking cannot be judged"
+    assert said.follows.startswith("Of all 4,000 customers, ")
+    assert said.follows.endswith("look at how outcomes were recorded.")

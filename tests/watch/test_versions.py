@@ -219,8 +219,11 @@ def test_what_differs_in_one_customer(found: Moves) -> None:
 def test_lines_of_descent_side_by_side() -> None:
     first, second = Lineage("v1", "s" * 64, "t" * 64, 9, "r1", None), Lineage("v2", "s" * 64, "u" * 64, 9, "r2", "v1")
     assert versions.side_by_side(first, second) == (
-        ("Table", "t" * 10, "u" * 10, ""),
-        ("Schema", "s" * 10, "s" * 10, "the same"),
-        ("Training run", "r1", "r2", ""),
+        ("Table", "one", "another", ""),
+        ("Schema", "the same", "the same", ""),
+        ("Training run", "one", "another", ""),
         ("Made to succeed", "–", "v1", ""),
     )
+    elsewhere = replace(second, table=None, run=None)
+    assert [row[1:3] for row in versions.side_by_side(first, elsewhere)][::2] == [("one", "–"), ("one", "–")]
+    assert versions.sums(first, elsewhere) == (f"v1: table {'t' * 10}, schema {'s' * 10}, training run r1; v2: schema {'s' * 10}")
