@@ -100,7 +100,7 @@ def _summer(records: Records, settings: Settings, store: Store, bundle: Bundle, 
     outcomes = known.filter(pl.col(schema.key).is_in(list(stayed))).select(
         schema.key, column, pl.lit("No").alias("left"), pl.lit(demo.AS_OF.isoformat()).alias("known_at")
     )
-    done = import_outcomes(outcomes, schema, store, today=demo.AS_OF)
+    done = import_outcomes(outcomes, schema, store, today=demo.AS_OF, force=True)  # it takes back what was known of them
     if done.refused:
         raise DataError(f"the demo's own outcomes do not fit its schema: {done.refused[0]}")
     _taught(records, settings, store, campaign.id, scored, schema)
